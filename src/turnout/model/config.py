@@ -1,0 +1,84 @@
+"""The configuration as the stages see it: frozen, complete, already validated.
+
+One `Snapshot` is one version of the whole configuration; stages swap it whole and never see half of one.
+"""
+
+from typing import Literal
+
+import msgspec
+
+SourceType = Literal["web", "mobile", "server"]
+Environment = Literal["production", "staging", "development"]
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """An emitter of events in a site, identified by its key. `ref` is its name everywhere: "site/name"."""
+
+    site: str
+    name: str
+    type: SourceType
+    environment: Environment
+    key: str
+    status: Literal["active", "inactive", "deleted"] = "active"
+    revoked_keys: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    max_events_per_second: int | None = None
+
+    @property
+    def ref(self) -> str:
+        return f"{self.site}/{self.name}"
+
+    @property
+    def client_side(self) -> bool:
+        """Whether end users' devices talk to us directly (`collect.md` §7: we may fill their address)."""
+        return self.type != "server"
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How hard to try (`destinations.md` §1). Times in ms (`_ms`) or s (`_s`)."""
+
+    timeout_ms: int | None = None
+    """Per attempt; unset means the destination type's own default."""
+    max_attempts: int = 8
+    max_age_s: int = 86_400
+    backoff_s: float = 2.0
+    """Wait before the second attempt; each further wait is four times longer, at most an hour."""
+    batch_size: int | None = None
+    """Events per request, for destinations that can send several."""
+    ordered: bool = False
+    """Events of one user in order, also through failures."""
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """Where events go. `settings` is the validated config object of its type (`destinations/<type>.py`)."""
+
+    site: str
+    name: str
+    type: str
+    sources: frozenset[str]
+    """References ("site/name") of the linked sources."""
+    settings: object
+    event_names: frozenset[str] = frozenset()
+    """Allow-list; empty means every event."""
+    environment: Environment = "production"
+    status: Literal["active", "inactive"] = "active"
+    dry_mode: bool = False
+    delivery: Delivery = Delivery()
+
+    @property
+    def ref(self) -> str:
+        return f"{self.site}/{self.name}"
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole configuration. `version` is a short hash of its text: equal text, equal version."""
+
+    version: str
+    sites: frozenset[str] = frozenset()
+    sources: dict[str, Source] = {}
+    """By reference."""
+    destinations: dict[str, Destination] = {}
+    """By reference."""
+
+
+EMPTY = Snapshot(version="empty")

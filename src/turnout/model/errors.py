@@ -1,0 +1,40 @@
+"""Exceptions with a name. Anything a caller may want to handle is here; each docstring is its message."""
+
+
+class TurnoutError(Exception):
+    """Base of everything turnout raises on purpose: the text says what was wrong and what to do."""
+
+
+class ConfigError(TurnoutError):
+    """A configuration that cannot be used. `problems` holds every error, each with its path and a fix."""
+
+    def __init__(self, problems: "list[Problem]") -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class Problem:
+    """One thing wrong in a configuration: where (`path`), what (`message`), and what to do (`fix`)."""
+
+    __slots__ = ("fix", "message", "path")
+
+    def __init__(self, path: str, message: str, fix: str = "") -> None:
+        self.path = path
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path else ""
+        return f"{where}{self.message}" + (f" ({self.fix})" if self.fix else "")
+
+
+class LogUnavailableError(TurnoutError):
+    """The log could not store the records; nothing of the call was kept and it may be repeated."""
+
+
+class LogFullError(LogUnavailableError):
+    """The log is at its byte budget or the disk has no room left; nothing of the call was kept."""
+
+
+class LeaseLostError(TurnoutError):
+    """Another process owns this group's cursor, or this stream's write end."""
