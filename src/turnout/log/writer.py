@@ -1,0 +1,214 @@
+"""The write end of one stream: appends, takes the next segment when one is full, applies retention.
+
+One process writes a stream; a lock file held for its life makes sure of it. `append` and `maintain` may run
+in different threads: `maintain` does what takes long (zero-filling the next segment, checkpoints, removing
+files) outside the lock, so that no append ever waits for it.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from turnout.log.interface import Commit
+from turnout.log.segment import (
+    DamagedError,
+    Segment,
+    create,
+    encode_body,
+    remove,
+    rename,
+    segment_bases,
+    segment_path,
+    wal_path,
+)
+from turnout.model.errors import LeaseLostError, LogFullError, LogUnavailableError
+
+DAMAGE_GAP = 1 << 32
+"""How far offsets jump when the last segment can't be read, so that none is ever used twice."""
+_FRAME = 8192 + 24
+_SPARE = "spare.segment"
+_UNPREPARED = "unprepared.segment"
+
+
+class StreamWriter:
+    """See the module. Opening it takes the lease and continues after the last record."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int,
+        clock: Callable[[], int],
+        set_aside: Callable[[Path, str], None],
+    ) -> None:
+        """Raises `LeaseLostError` if another process writes here, `LogUnavailableError` if it can't open."""
+        self._folder, self._clock, self._set_aside = folder, clock, set_aside
+        self._segment_bytes = segment_bytes
+        self._mutex = threading.Lock()
+        self._cursors: dict[tuple[str, str], Commit] = {}
+        self._carried = True
+        self._spare = folder / _SPARE
+        self._spare_ready = False
+        self._checkpoint_due = False
+        self._refuse: str | None = None
+        self._lease = os.open(folder / "writer.lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            fcntl.flock(self._lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lease)
+            raise LeaseLostError(
+                f"{folder} is written by another process: stop it, or use another data directory"
+            ) from error
+        try:
+            remove(self._spare)
+            self._open_last()
+        except BaseException:
+            os.close(self._lease)
+            raise
+
+    def append(self, records: Sequence[bytes], commit: Commit | None) -> int:
+        """See `interface.Log.append`."""
+        body = encode_body(records)
+        with self._mutex:
+            if self._refuse is not None:
+                raise LogFullError(self._refuse)
+            if self._data_bytes >= self._segment_bytes:
+                self._rotate()
+            if commit is not None:
+                self._cursors[commit.stream, commit.group] = commit
+            commits = [commit] if commit else []
+            if not self._carried:
+                commits = list(self._cursors.values())
+            base = self.next
+            try:
+                if self._checkpoint_due:
+                    # `maintain` has moved all but the newest frames; once these follow, SQLite starts
+                    # the write-ahead log over instead of growing it.
+                    self._segment.checkpoint()
+                    self._checkpoint_due, self._wal_bytes = False, 0
+                self._segment.append(base, self._clock(), body, len(records), commits)
+            except sqlite3.Error as error:
+                raise self._failed(error) from error
+            self._carried = True
+            self.next += len(records)
+            self._data_bytes += len(body)
+            self._wal_bytes += (len(body) // 8168 + 3) * _FRAME
+            return base
+
+    def maintain(self) -> None:
+        """Do what is due and slow: the next segment, checkpoints of full ones."""
+        if self._data_bytes * 2 >= self._segment_bytes and not self._spare_ready:
+            create(self._spare, self._segment_bytes)
+            with self._mutex:
+                self._spare_ready = True
+        for base in segment_bases(self._folder)[:-1]:
+            path = segment_path(self._folder, base)
+            wal = wal_path(path)
+            if wal.exists() and wal.stat().st_size:
+                self._seal(path)
+        if self._wal_bytes > self._segment_bytes and not self._checkpoint_due:
+            segment = Segment(self._segment.path)
+            try:
+                segment.checkpoint()
+            finally:
+                segment.close()
+            with self._mutex:
+                self._checkpoint_due = True
+
+    def refuse(self, reason: str | None) -> None:
+        """Make every append raise `LogFullError` with this text, or accept again (None)."""
+        self._refuse = reason
+
+    def close(self) -> None:
+        with self._mutex:
+            self._segment.close()
+            os.close(self._lease)
+
+    def _open_last(self) -> None:
+        self._cursors: dict[tuple[str, str], Commit] = {}
+        bases = segment_bases(self._folder)
+        floor = 0
+        while bases:
+            path = segment_path(self._folder, bases[-1])
+            # A clean stop has dropped the preallocated write-ahead log. It can't be put back under a file
+            # that readers may have open, so a segment with content is followed by a new one.
+            preallocated = wal_path(path).exists()
+            try:
+                self._segment = Segment(path, write=True)
+                last = self._segment.last()
+                self._data_bytes = self._segment.data_bytes()
+                cursors = stream_cursors(self._folder)
+            except DamagedError as error:
+                floor = bases.pop() + DAMAGE_GAP
+                self._set_aside(path, str(error))
+                continue
+            self.next = max(last[0] if last else bases[-1], floor)
+            self._cursors = {(commit.stream, commit.group): commit for commit in cursors}
+            self._carried = False
+            self._wal_bytes = 0
+            if floor or (last and not preallocated):
+                self._rotate()
+            return
+        self.next = floor
+        self._start_segment(self.next)
+
+    def _start_segment(self, base: int) -> None:
+        path = segment_path(self._folder, base)
+        fresh = self._spare
+        if not self._spare_ready:
+            # `maintain` may be at work on the spare: make another one, in time rather than preallocated.
+            fresh = self._folder / _UNPREPARED
+            create(fresh, 0 if self._cursors or base else self._segment_bytes)
+        self._spare_ready = False
+        rename(fresh, path)
+        self._segment = Segment(path, write=True)
+        self._data_bytes = self._wal_bytes = 0
+        self._checkpoint_due = False
+        self._carried = not self._cursors
+
+    def _rotate(self) -> None:
+        full = self._segment
+        if full.path == segment_path(self._folder, self.next):
+            self.next += 1
+        try:
+            self._start_segment(self.next)
+        except (OSError, sqlite3.Error, DamagedError) as error:
+            raise LogFullError(f"no room for the next segment in {self._folder}: {error}") from error
+        full.close()
+
+    def _failed(self, error: sqlite3.Error) -> LogUnavailableError:
+        """Name the failure. After an I/O error the file is left alone: a failed fsync drops pages."""
+        if "full" in str(error):
+            return LogFullError(f"{self._folder}: {error}; free some space, collection resumes by itself")
+        path = self._segment.path
+        if isinstance(error, sqlite3.OperationalError) and "disk I/O" not in str(error):
+            return LogUnavailableError(f"{path}: {error}")
+        self._data_bytes = self._segment_bytes
+        return LogUnavailableError(f"{path}: {error}; the next attempt starts a new segment")
+
+    def _seal(self, path: Path) -> None:
+        """Move the write-ahead log of a full segment into its file and drop it."""
+        try:
+            segment = Segment(path, write=True)
+        except DamagedError as error:
+            self._set_aside(path, str(error))
+            return
+        try:
+            segment.checkpoint("TRUNCATE")
+        finally:
+            segment.close()
+
+
+def stream_cursors(folder: Path) -> list[Commit]:
+    """The cursors that the writer of this stream committed with its newest append."""
+    for base in reversed(segment_bases(folder)):
+        segment = Segment(segment_path(folder, base))
+        try:
+            if (cursors := segment.cursors()) or segment.last() is not None:
+                return cursors
+        finally:
+            segment.close()
+    return []
