@@ -128,7 +128,6 @@ class StreamWriter:
             os.close(self._lease)
 
     def _open_last(self) -> None:
-        self._cursors: dict[tuple[str, str], Commit] = {}
         bases = segment_bases(self._folder)
         floor = 0
         while bases:
