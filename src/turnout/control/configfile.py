@@ -1,0 +1,212 @@
+"""From the text of `turnout.yaml` to a `Snapshot`, or to every problem in it."""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import msgspec
+
+from turnout.control.yamlfile import expand, join, parse
+from turnout.destinations import registry
+from turnout.model.config import Delivery, Destination, Snapshot, Source
+from turnout.model.errors import ConfigError, Problem
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_ENVIRONMENTS = ("production", "staging", "development")
+_SOURCE_FIELDS = {
+    "type": str,
+    "environment": str,
+    "key": str,
+    "status": str,
+    "revoked_keys": list,
+    "allowed_origins": list,
+    "max_events_per_second": int,
+}
+_DESTINATION_FIELDS = {
+    "type": str,
+    "sources": list,
+    "event_names": list,
+    "settings": dict,
+    "environment": str,
+    "status": str,
+    "dry_mode": bool,
+    "delivery": dict,
+}
+_WORDS = {str: "text", list: "a list", dict: "a mapping", int: "a whole number", bool: "true or false"}
+
+
+def load(text: str, environment: Mapping[str, str]) -> Snapshot:
+    """The configuration in `text`, with variables from `environment`. Raises `ConfigError` with all problems."""
+    problems: list[Problem] = []
+    root = _mapping(expand(parse(text), environment, "", problems), "", {"sites": dict}, problems)
+    sources: dict[str, Source] = {}
+    destinations: dict[str, Destination] = {}
+    sites = root.get("sites") or {}
+    if not isinstance(sites, dict) or not sites:
+        problems.append(Problem("sites", "there is no site", 'start with sites: {"29": {sources: …}}'))
+        sites = {}
+    for site_key, value in sites.items():
+        site, path = str(site_key), join("sites", site_key)
+        _name(site, path, problems)
+        members = _mapping(value, path, {"sources": dict, "destinations": dict}, problems)
+        for name, source in _members(members, "sources", path, problems):
+            sources[f"{site}/{name}"] = _source(site, name, source, join(f"{path}.sources", name), problems)
+        for name, destination in _members(members, "destinations", path, problems):
+            where = join(f"{path}.destinations", name)
+            read = _destination(site, name, destination, where, sources, problems)
+            if read is not None:
+                destinations[read.ref] = read
+    _unique_keys(sources.values(), problems)
+    _unique_files(destinations.values(), problems)
+    if problems:
+        raise ConfigError(problems)
+    version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return Snapshot(
+        version=version, sites=frozenset(map(str, sites)), sources=sources, destinations=destinations
+    )
+
+
+def _source(site: str, name: str, value: object, path: str, problems: list[Problem]) -> Source:
+    fields = _mapping(value, path, _SOURCE_FIELDS, problems)
+    _required(fields, ("type", "key"), path, problems)
+    _one_of(fields, "type", ("web", "mobile", "server"), path, problems)
+    if fields.get("environment") == "prod":
+        fields["environment"] = "production"
+    _one_of(fields, "environment", _ENVIRONMENTS, path, problems)
+    _one_of(fields, "status", ("active", "inactive", "deleted"), path, problems)
+    for field in ("revoked_keys", "allowed_origins"):
+        fields[field] = _texts(fields, field, path, problems)
+    fields.setdefault("environment", "production")
+    rate = fields.get("max_events_per_second")
+    if isinstance(rate, int) and rate < 1:
+        problems.append(Problem(f"{path}.max_events_per_second", "must be at least 1", "leave it out for no limit"))
+    return _convert(Source, {"type": "web", "key": "", **fields, "site": site, "name": name})
+
+
+def _destination(
+    site: str, name: str, value: object, path: str, sources: Mapping[str, Source], problems: list[Problem]
+) -> Destination | None:
+    fields = _mapping(value, path, _DESTINATION_FIELDS, problems)
+    _required(fields, ("type", "sources"), path, problems)
+    if fields.get("environment") == "prod":
+        fields["environment"] = "production"
+    _one_of(fields, "environment", _ENVIRONMENTS, path, problems)
+    _one_of(fields, "status", ("active", "inactive"), path, problems)
+    linked = _texts(fields, "sources", path, problems)
+    known = [ref.partition("/")[2] for ref in sources if ref.startswith(f"{site}/")]
+    for index, source in enumerate(linked):
+        if source not in known:
+            problems.append(Problem(f"{path}.sources[{index}]", f"there is no source {source!r}", _like(source, known)))
+    delivery = Delivery()
+    if isinstance(raw := fields.get("delivery"), dict):
+        try:
+            delivery = msgspec.convert(raw, Delivery)
+        except msgspec.ValidationError as error:
+            problems.append(Problem(f"{path}.delivery", str(error)))
+    fields["delivery"] = delivery
+    if "type" not in fields:
+        return None
+    settings, wrong = registry.validate(str(fields["type"]), fields.get("settings", {}))
+    for problem in wrong:
+        inside = f"{path}.settings" if fields["type"] in registry.types() else f"{path}.type"
+        where = f"{inside}.{problem.path}" if problem.path else inside
+        problems.append(Problem(where, problem.message, problem.fix))
+    fields["settings"] = settings
+    fields["sources"] = frozenset(f"{site}/{source}" for source in linked)
+    fields["event_names"] = frozenset(_texts(fields, "event_names", path, problems))
+    return Destination(**cast("dict[str, object]", {**fields, "site": site, "name": name}))  # type: ignore[arg-type] # checked above, field by field
+
+
+def _convert(kind: type[Source], fields: dict[str, object]) -> Source:
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError:
+        # Already in `problems`, with a better text; this stands in so that the rest can be checked too.
+        return kind(site=str(fields["site"]), name=str(fields["name"]), type="web", environment="production", key="")
+
+
+def _mapping(value: object, path: str, known: Mapping[str, type], problems: list[Problem]) -> dict[str, object]:
+    """The known fields of a mapping, each of its type; everything else is a problem."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problems.append(Problem(path, "must be a mapping"))
+        return {}
+    fields: dict[str, object] = {}
+    for key, item in value.items():
+        where = join(path, key)
+        expected = known.get(str(key))
+        if expected is None:
+            problems.append(Problem(where, "is not known", _like(str(key), known)))
+        elif item is not None:
+            if expected is str and isinstance(item, int | float) and not isinstance(item, bool):
+                item = str(item)  # noqa: PLW2901 - YAML reads 29 as a number
+            if not isinstance(item, expected) or (expected is int and isinstance(item, bool)):
+                problems.append(Problem(where, f"must be {_WORDS[expected]}"))
+            else:
+                fields[str(key)] = item
+    return fields
+
+
+def _members(
+    fields: Mapping[str, object], kind: str, path: str, problems: list[Problem]
+) -> Iterable[tuple[str, object]]:
+    members = fields.get(kind, {})
+    assert isinstance(members, dict)
+    for name, value in members.items():
+        _name(str(name), join(f"{path}.{kind}", name), problems)
+        yield str(name), value
+
+
+def _name(name: str, path: str, problems: list[Problem]) -> None:
+    if not _NAME.fullmatch(name):
+        problems.append(Problem(path, "is no usable name", "letters, digits, _ . and -, 64 at most"))
+
+
+def _required(fields: Mapping[str, object], names: Iterable[str], path: str, problems: list[Problem]) -> None:
+    for name in names:
+        if not fields.get(name):
+            problems.append(Problem(f"{path}.{name}", "is missing"))
+
+
+def _one_of(
+    fields: Mapping[str, object], name: str, words: tuple[str, ...], path: str, problems: list[Problem]
+) -> None:
+    value = fields.get(name)
+    if value is not None and value not in words:
+        problems.append(Problem(f"{path}.{name}", f"{value!r} is not one of {', '.join(words)}", _like(str(value), words)))
+
+
+def _texts(fields: Mapping[str, object], name: str, path: str, problems: list[Problem]) -> tuple[str, ...]:
+    values = fields.get(name, [])
+    assert isinstance(values, list)
+    for index, value in enumerate(values):
+        if not isinstance(value, str) or not value:
+            problems.append(Problem(f"{path}.{name}[{index}]", "must be text"))
+    return tuple(value for value in values if isinstance(value, str) and value)
+
+
+def _like(word: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, 1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}" if names else ""
+
+
+def _unique_keys(sources: Iterable[Source], problems: list[Problem]) -> None:
+    seen: dict[str, Source] = {}
+    for source in sources:
+        if source.key and (other := seen.setdefault(source.key, source)) is not source:
+            path = join(join("sites", source.site) + ".sources", source.name)
+            problems.append(Problem(f"{path}.key", f"is also the key of {other.ref}", "every source has its own"))
+
+
+def _unique_files(destinations: Iterable[Destination], problems: list[Problem]) -> None:
+    seen: dict[str, Destination] = {}
+    for destination in destinations:
+        if destination.type != "file" or (target := getattr(destination.settings, "path", None)) is None:
+            continue
+        if (other := seen.setdefault(str(target), destination)) is not destination:
+            path = join(join("sites", destination.site) + ".destinations", destination.name)
+            problems.append(Problem(f"{path}.settings.path", f"{other.ref} writes this file too"))

@@ -1,0 +1,45 @@
+"""What a process says of itself, about twice a second: the source of `/ready`, `/metrics` and `turnout status`."""
+
+import msgspec
+
+
+class DestinationFacts(msgspec.Struct, kw_only=True):
+    """One destination as the worker sees it. Counts are since the destination exists."""
+
+    lag: int = 0
+    breaker: str = "closed"
+    ledger: int = 0
+    dead_letters: int = 0
+    drift: int = 0
+    attempts: int = 0
+    outcomes: dict[str, int] = {}
+    trouble: str = ""
+
+
+class Facts(msgspec.Struct, kw_only=True):
+    """Counts are since this process started; keys of several parts are joined by a space."""
+
+    process: str
+    pid: int
+    started_ms: int
+    beat_ms: int
+    config_version: str = ""
+    config_error: str = ""
+    trouble: str = ""
+    """Why the process can't do its work now; empty when it can."""
+    rss_bytes: int = 0
+    connections: int = 0
+    requests: dict[str, int] = {}
+    """By "endpoint answer"."""
+    events: dict[str, int] = {}
+    """By "source status"; "-" stands for no source."""
+    refusals: dict[str, int] = {}
+    suppressed: dict[str, int] = {}
+    """Refusals counted but not recorded, by reason."""
+    bytes_in: int = 0
+    commit_seconds: float = 0.0
+    commits: dict[str, int] = {}
+    """Appends to the log by upper bound of their duration (s)."""
+    lag: int = 0
+    damage: list[str] = []
+    destinations: dict[str, DestinationFacts] = {}

@@ -1,0 +1,98 @@
+"""What is fixed when a process starts, declared once: environment variables and options of `turnout serve`.
+
+What users change while it runs (sites, sources, destinations) is configuration and lives elsewhere.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from turnout.model.errors import ConfigError, Problem
+
+
+def _about(description: str) -> msgspec.Meta:
+    return msgspec.Meta(description=description)
+
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Each field is the environment variable `TURNOUT_` plus its name in capitals."""
+
+    data: Annotated[str, _about("Data directory: everything the server keeps.")] = "turnout-data"
+    config: Annotated[str, _about("Configuration file applied at start; empty: what was applied last.")] = ""
+    collect: Annotated[str, _about("Where the collector listens, HOST:PORT.")] = "127.0.0.1:8080"
+    control: Annotated[str, _about("Where control listens, HOST:PORT.")] = "127.0.0.1:8081"
+    segment_bytes: Annotated[Count, _about("Size of one file of the log.")] = 64 << 20
+    replay_days: Annotated[Count, _about("Days that events stay in the log, and dead letters with them.")] = 7
+    log_bytes: Annotated[Count, _about("Byte budget of each of the log's two streams.")] = 20 << 30
+    reserve_bytes: Annotated[
+        int, msgspec.Meta(ge=0), _about("Free disk space below which nothing more is accepted.")
+    ] = 256 << 20
+    max_connections: Annotated[Count, _about("Client connections at the same time.")] = 10_000
+    head_seconds: Annotated[float, _about("Time a client has to send a request's headers.")] = 10.0
+    body_seconds: Annotated[float, _about("Time a client has to send a request's body.")] = 30.0
+    idle_seconds: Annotated[float, _about("Time an idle connection is kept open.")] = 75.0
+    ready_lag: Annotated[Count, _about("Events waiting beyond which `/ready` says no.")] = 1_000_000
+    egress_private: Annotated[
+        Literal["allow", "deny"],
+        _about("Whether destinations may be in private networks and on this machine."),
+    ] = "allow"
+
+    @property
+    def data_dir(self) -> Path:
+        return Path(self.data)
+
+    @property
+    def log_dir(self) -> Path:
+        return self.data_dir / "log"
+
+    @property
+    def state_path(self) -> Path:
+        return self.data_dir / "state.db"
+
+    @property
+    def replay_ms(self) -> int:
+        return self.replay_days * 86_400_000
+
+
+def load(environment: Mapping[str, str], **options: str | None) -> Settings:
+    """Settings from the environment, options (None: not given) first.
+
+    Raises `ConfigError` with every variable or option that can't be used.
+    """
+    given: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for field in Settings.__struct_fields__:
+        variable = f"TURNOUT_{field.upper()}"
+        option = options.get(field)
+        if option is not None:
+            given[field], names[field] = option, f"--{field.replace('_', '-')}"
+        elif environment.get(variable):
+            given[field], names[field] = environment[variable], variable
+    problems = []
+    for field in ("collect", "control"):
+        if field in given:
+            try:
+                address(given[field])
+            except ValueError as error:
+                problems.append(Problem(names[field], str(error), "for example 127.0.0.1:8080"))
+    for field, value in given.items():
+        try:
+            msgspec.convert({field: value}, Settings, strict=False)
+        except msgspec.ValidationError as error:
+            problems.append(Problem(names[field], f"{value!r} can't be used: {str(error).split(' - at')[0]}"))
+    if problems:
+        raise ConfigError(problems)
+    return msgspec.convert(given, Settings, strict=False)
+
+
+def address(text: str) -> tuple[str, int]:
+    """Host and port of "HOST:PORT" ("[::1]:80" for IPv6). Raises ValueError with what is wrong."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - ":8080" means every interface
