@@ -88,7 +88,7 @@ async def _end(name: str, child: asyncio.subprocess.Process, ended: "asyncio.Tas
     try:
         await asyncio.wait_for(asyncio.shield(ended), _DRAIN_S)
     except TimeoutError:
-        log.error("process did not drain in time, killing it", name=name, seconds=_DRAIN_S)
+        log.warning("process did not drain in time, killing it", name=name, seconds=_DRAIN_S)
         child.kill()
         await ended
 

@@ -39,9 +39,7 @@ def events(*numbers: int) -> list[Event]:
     return [Event(f"evt-{number}", "e", b'{"n":%d}' % number) for number in numbers]
 
 
-def send(
-    data_dir: Path, config: Config, *batches: Sequence[Event], clock: Clock | None = None
-) -> list[Result]:
+def send(data_dir: Path, config: Config, *batches: Sequence[Event], clock: Clock | None = None) -> list[Result]:
     """Open, send the batches, close; gives the first result of each batch."""
 
     async def run() -> list[Result]:
@@ -143,9 +141,7 @@ def test_kill_9_loses_nothing_that_was_reported_and_leaves_no_torn_line(tmp_path
         sent_until = reported + 500
     config = Config(path="events.ndjson", rotate_bytes=2_000_000, gzip=True)
     send(tmp_path, config, events(sent_until))
-    kept = {
-        file.name.removesuffix(".gz"): file for file in sorted(tmp_path.iterdir()) if file.suffix != ".tmp"
-    }
+    kept = {file.name.removesuffix(".gz"): file for file in sorted(tmp_path.iterdir()) if file.suffix != ".tmp"}
     found = numbers(*kept.values())
     assert set(range(reported)) <= set(found) <= set(range(sent_until + 1))
     assert len(kept) > 2

@@ -326,9 +326,7 @@ def test_a_failure_is_shared_by_all_events_of_the_request(run: Run) -> None:
     async def scenario() -> None:
         async with partner(says(b"", then_close=True)) as it, open_session(allow_private=True) as session:
             results = await HttpDestination(Spy(it.url), session, lambda: NOW_MS).send([EVENT] * 3)
-            assert [(result.kind, result.reason) for result in results] == [
-                ("retry", "connection_failed")
-            ] * 3
+            assert [(result.kind, result.reason) for result in results] == [("retry", "connection_failed")] * 3
 
     run(scenario())
 

@@ -9,7 +9,7 @@ connection that is not making progress has a deadline that the server's sweep en
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
@@ -47,13 +47,13 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_paused",
         "_pending",
+        "_server",
         "_size",
         "_state",
         "_target",
         "_too_large",
         "_transport",
         "_url",
-        "_server",
         "deadline",
         "peer",
     )
@@ -78,8 +78,8 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports do what asyncio.Transport does without deriving from it.
+        self._transport = cast("asyncio.Transport", transport)
         peername = transport.get_extra_info("peername")
         self.peer = peername[0] if peername else ""
         self.deadline = self._server.now + self._server.limits.idle_s

@@ -12,8 +12,6 @@ connection leave in the order of its requests.
 
 import asyncio
 import contextlib
-import socket
-import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +21,9 @@ import msgspec
 
 from turnout.collect.answers import Answer, render
 from turnout.collect.connection import Connection
-from turnout.collect.endpoint import Access, Endpoint, Request
+from turnout.collect.endpoint import Endpoint, Request
 from turnout.collect.limits import BATCH_BYTES, EVENT_BYTES
-from turnout.collect.routes import Directory, route
+from turnout.collect.routes import Access, Directory, route
 from turnout.model.clock import Clock, now_ms
 from turnout.model.errors import LogUnavailableError
 from turnout.model.event import encode
@@ -88,12 +86,12 @@ class CollectServer:
         self._thread = ThreadPoolExecutor(1, "append")
         self._server: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+    async def start(self, host: str, port: int) -> int:
         """Listen; gives the port (useful with port 0)."""
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time()
         self._server = await self._loop.create_server(
-            lambda: Connection(self), host, port, backlog=4096, ssl=tls, reuse_address=True
+            lambda: Connection(self), host, port, backlog=4096, reuse_address=True
         )
         bound: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return bound[1]
@@ -164,7 +162,9 @@ class CollectServer:
         """One complete request. `refused_bytes` is the size of a body that was too large, else -1."""
         origin = headers.get("origin")
         if method != b"POST" or target.access is None or target.endpoint is None:
-            self._put(connection, (), _elsewhere(method, target), origin, keep_alive)
+            answer = _elsewhere(method, target)
+            self.figures[f"{target.endpoint or 'other'} {answer.value[0]}"] += 1
+            self._put(connection, (), answer, origin, keep_alive, head=method == b"HEAD")
             return
         decision = self._endpoint.handle(
             Request(
@@ -197,8 +197,11 @@ class CollectServer:
         answer: Answer | None,
         origin: bytes | None,
         keep_alive: bool,
+        head: bool = False,
     ) -> None:
         data = render(answer, origin, keep_alive) if answer is not None else b""
+        if head:
+            data = data[: data.index(b"\r\n\r\n") + 4]
         failed = render(Answer.UNAVAILABLE, origin, keep_alive) if records else data
         group = self._group
         group.append((connection, records, data, failed, not keep_alive))
@@ -286,14 +289,3 @@ def _elsewhere(method: bytes, target: Target) -> Answer:
     if target.endpoint == "healthy":
         return Answer.HEALTHY if method in (b"GET", b"HEAD") else Answer.METHOD_NOT_ALLOWED
     return Answer.PREFLIGHT if method == b"OPTIONS" else Answer.METHOD_NOT_ALLOWED
-
-
-def listening_socket_limit() -> None:
-    """Raise this process's limit of open files to what the system allows."""
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-__all__ = ["CollectServer", "Limits", "Target", "listening_socket_limit", "socket"]

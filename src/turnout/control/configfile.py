@@ -63,9 +63,7 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
     if problems:
         raise ConfigError(problems)
     version = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return Snapshot(
-        version=version, sites=frozenset(map(str, sites)), sources=sources, destinations=destinations
-    )
+    return Snapshot(version=version, sites=frozenset(map(str, sites)), sources=sources, destinations=destinations)
 
 
 def _source(site: str, name: str, value: object, path: str, problems: list[Problem]) -> Source:
@@ -176,7 +174,9 @@ def _one_of(
 ) -> None:
     value = fields.get(name)
     if value is not None and value not in words:
-        problems.append(Problem(f"{path}.{name}", f"{value!r} is not one of {', '.join(words)}", _like(str(value), words)))
+        problems.append(
+            Problem(f"{path}.{name}", f"{value!r} is not one of {', '.join(words)}", _like(str(value), words))
+        )
 
 
 def _texts(fields: Mapping[str, object], name: str, path: str, problems: list[Problem]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):
 def parse(text: str) -> object:
     """The plain value of a YAML text. Raises `ConfigError` with line and column."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+        return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -123,9 +123,7 @@ class FileDestination:
         try:
             self._file.append(lines, self._clock())
         except BlockingIOError:
-            return Result(
-                "retry", "file_in_use", f"{self._file.path}: another destination or process writes it"
-            )
+            return Result("retry", "file_in_use", f"{self._file.path}: another destination or process writes it")
         except OSError as error:
             reason = "disk_full" if error.errno in _NO_ROOM else "io_error"
             return Result("retry", reason, f"{self._file.path}: {error.strerror or error}")

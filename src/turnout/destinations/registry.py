@@ -111,9 +111,7 @@ def _problems_inside(path: str, value: object, expected: object) -> Iterator[Pro
             yield from _problems(_join(path, index), item, item_type)
 
 
-def _problems_of_fields(
-    path: str, value: Mapping[object, object], config: type[msgspec.Struct]
-) -> Iterator[Problem]:
+def _problems_of_fields(path: str, value: Mapping[object, object], config: type[msgspec.Struct]) -> Iterator[Problem]:
     fields = {field.encode_name: field for field in msgspec.structs.fields(config)}
     for key, item in value.items():
         if isinstance(key, str) and key in fields:

@@ -29,9 +29,7 @@ def closed_name(path: Path, now_ms: int, existing: Iterable[str]) -> str:
 
 def unpacked(path: Path) -> list[Path]:
     """The closed files of `path` that are not packed yet, the oldest first."""
-    return sorted(
-        file for file in path.parent.iterdir() if _match(path, file.name) and not file.name.endswith(".gz")
-    )
+    return sorted(file for file in path.parent.iterdir() if _match(path, file.name) and not file.name.endswith(".gz"))
 
 
 def pack(file: Path, stop: Event) -> None:
@@ -66,7 +64,5 @@ def sync_directory(directory: Path) -> None:
 
 
 def _match(path: Path, name: str) -> re.Match[str] | None:
-    pattern = (
-        rf"{re.escape(path.stem)}-(\d{{8}}T\d{{6}}\.\d{{3}}Z)-(\d{{6,}}){re.escape(path.suffix)}(?:\.gz)?"
-    )
+    pattern = rf"{re.escape(path.stem)}-(\d{{8}}T\d{{6}}\.\d{{3}}Z)-(\d{{6,}}){re.escape(path.suffix)}(?:\.gz)?"
     return re.fullmatch(pattern, name)

@@ -123,9 +123,7 @@ class Webhook:
         self._config = config
         self._ref = context.ref
         self._whole_event = not config.body if config.all_event_data is None else config.all_event_data
-        self._rows = [
-            ([key] if config.literal_dots else key.split("."), value) for key, value in config.body.items()
-        ]
+        self._rows = [([key] if config.literal_dots else key.split("."), value) for key, value in config.body.items()]
         self._own_names = {name.lower() for name in config.headers}
         self._key = None if config.secret is None else signing_key(config.secret)
         self._secrets = _secrets(config)
@@ -210,17 +208,13 @@ def _header_problems(config: Config) -> Iterator[Problem]:
 
 def _body_problems(config: Config) -> Iterator[Problem]:
     if config.all_event_data is False and not config.body and config.method not in _BODILESS:
-        yield Problem(
-            "all_event_data", "is off and `body` has no rows: nothing to send", "add rows or turn it on"
-        )
+        yield Problem("all_event_data", "is off and `body` has no rows: nothing to send", "add rows or turn it on")
     for key in config.body:
         segments = [key] if config.literal_dots else key.split(".")
         if "" in segments:
             yield Problem(f"body.{key}", "has an empty part in its key", "a key like order.id")
         elif any(is_index(part) and len(part) > _INDEX_DIGITS for part in segments[1:]):
-            yield Problem(
-                f"body.{key}", "has a list place above 999", "use smaller numbers, or `literal_dots`"
-            )
+            yield Problem(f"body.{key}", "has a list place above 999", "use smaller numbers, or `literal_dots`")
 
 
 def _secret_problems(config: Config) -> Iterator[Problem]:

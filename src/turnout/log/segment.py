@@ -114,9 +114,7 @@ class Segment:
         # Readers need write access too: they share SQLite's -shm file. `query_only` keeps them honest.
         uri = f"file:{quote(str(path))}?mode=rw"
         try:
-            self._db = sqlite3.connect(
-                uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5
-            )
+            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5)
         except sqlite3.OperationalError as error:
             raise LogUnavailableError(f"{path}: {error}") from error
         try:

@@ -77,9 +77,7 @@ class SqliteLog:
         """Where this group stands: the furthest cursor committed anywhere, 0 if it never did."""
         commits = [commit for name in self._groups for commit in self._stream_cursors(name)]
         with self._mutex:
-            commits += [
-                Commit(*row) for row in self._cursors().execute("SELECT stream, grp, next FROM cursors")
-            ]
+            commits += [Commit(*row) for row in self._cursors().execute("SELECT stream, grp, next FROM cursors")]
         mine = (commit.offset for commit in commits if (commit.stream, commit.group) == (stream, group))
         return max(mine, default=0)
 
@@ -88,9 +86,7 @@ class SqliteLog:
             try:
                 writer.maintain()
             except (OSError, sqlite3.Error) as error:
-                writer.refuse(
-                    f"{self._folder / stream}: {error}; collection resumes by itself when this is gone"
-                )
+                writer.refuse(f"{self._folder / stream}: {error}; collection resumes by itself when this is gone")
                 continue
             self._retain(stream, now_ms)
             writer.refuse(self._no_room(stream))
@@ -160,14 +156,11 @@ class SqliteLog:
 
     def _cursors(self) -> sqlite3.Connection:
         if self._cursor_db is None:
-            db = sqlite3.connect(
-                self._folder / "cursors.db", isolation_level=None, check_same_thread=False, timeout=5
-            )
+            db = sqlite3.connect(self._folder / "cursors.db", isolation_level=None, check_same_thread=False, timeout=5)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute(
-                "CREATE TABLE IF NOT EXISTS cursors "
-                "(stream TEXT, grp TEXT, next INTEGER, PRIMARY KEY (stream, grp))"
+                "CREATE TABLE IF NOT EXISTS cursors (stream TEXT, grp TEXT, next INTEGER, PRIMARY KEY (stream, grp))"
             )
             self._cursor_db = db
         return self._cursor_db

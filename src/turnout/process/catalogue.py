@@ -67,9 +67,7 @@ class EventChecker(NamedTuple):
     rules: tuple[EventRule, ...] = ()
 
 
-CATALOGUE = msgspec.json.decode(
-    files("turnout.process").joinpath("standard_events.json").read_bytes(), type=Catalogue
-)
+CATALOGUE = msgspec.json.decode(files("turnout.process").joinpath("standard_events.json").read_bytes(), type=Catalogue)
 
 _SCALARS: dict[str, tuple[values.Convert, tuple[type, ...]]] = {
     "string": (values.string, (str,)),

@@ -60,9 +60,7 @@ FORMATS: dict[str, Format] = {
     "ms_timestamp": Format(_ms_timestamp, "a Unix time in milliseconds"),
     "sha256_hex": Format(_pattern(r"[0-9a-f]{64}"), "a SHA-256 in 64 lower-case hexadecimal characters"),
     "url": Format(_pattern(r"[A-Za-z][A-Za-z0-9+.-]*:\S+"), "an absolute URL"),
-    "uuid": Format(
-        _pattern(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"), "a UUID"
-    ),
+    "uuid": Format(_pattern(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"), "a UUID"),
 }
 """By the catalogue's name."""
 

@@ -74,16 +74,12 @@ class DestinationSuite:
         for count in (1, 2, 7):
             destination = _open(kind, context)
             events = [_event(index, b'{"event_name":"page_view"}') for index in range(count)]
-            batches = [
-                events[at : at + destination.batch_size] for at in range(0, count, destination.batch_size)
-            ]
+            batches = [events[at : at + destination.batch_size] for at in range(0, count, destination.batch_size)]
             for batch, results in zip(batches, _send_all(destination, batches), strict=True):
                 assert len(results) == len(batch)
                 assert [result.kind for result in results] == ["delivered"] * len(batch)
 
-    def test_an_event_without_properties_is_no_surprise(
-        self, kind: DestinationType, context: Context
-    ) -> None:
+    def test_an_event_without_properties_is_no_surprise(self, kind: DestinationType, context: Context) -> None:
         (results,) = _send_all(_open(kind, context), [[_event(0, b"{}")]])
         assert len(results) == 1
 

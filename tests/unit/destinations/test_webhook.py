@@ -163,9 +163,7 @@ def test_the_message_id_is_a_safe_header_of_bounded_length(event_id: str, count:
 
 def test_the_message_id_tells_events_and_destinations_apart() -> None:
     names = [
-        message_id(ids, ref)
-        for ids in (["a"], ["b"], ["a", "b"], ["b", "a"], ["x" * 500])
-        for ref in ("1/a", "1/b")
+        message_id(ids, ref) for ids in (["a"], ["b"], ["a", "b"], ["b", "a"], ["x" * 500]) for ref in ("1/a", "1/b")
     ]
     assert len(set(names)) == len(names)
 

@@ -62,9 +62,7 @@ def test_a_status_decides_what_is_kept_and_whether_later_steps_run(status: Statu
 
 @pytest.mark.parametrize("status", [status for status in STATUSES if status not in ROUTED])
 def test_what_the_collector_refused_passes_through(status: Status) -> None:
-    refused = Received(
-        "e-1", "29/", "search", status, 5, b"[1", (Reason("invalid_json", "", "at 2"),), ("w",), b"raw"
-    )
+    refused = Received("e-1", "29/", "search", status, 5, b"[1", (Reason("invalid_json", "", "at 2"),), ("w",), b"raw")
     done = process(refused, 7, ((Step("broken", broken)),))
     kept = b"[1" if status == "failed" else b""
     assert done == Processed("e-1", "29/", "search", status, 5, 7, kept, "", refused.reasons, ("w",))
@@ -126,9 +124,7 @@ def test_the_collectors_reasons_come_first_and_are_not_repeated() -> None:
     ],
 )
 def test_user_key(user: str, key: str) -> None:
-    assert (
-        process(received(f'{{"event_name":"x","user":{user}}}'.encode()), 0, STANDARD_CHAIN).user_key == key
-    )
+    assert process(received(f'{{"event_name":"x","user":{user}}}'.encode()), 0, STANDARD_CHAIN).user_key == key
 
 
 def test_a_failing_step_keeps_the_event_as_it_came() -> None:

@@ -30,8 +30,7 @@ class ShakyLog(MemoryLog):
 def records(count: int, size: int = 0, first: int = 0) -> list[bytes]:
     payload = b'{"event_name":"x","fill":"%s"}' % (b"a" * size)
     return [
-        encode(Received(f"e-{number}", "29/shop", "x", "valid", 1, payload))
-        for number in range(first, first + count)
+        encode(Received(f"e-{number}", "29/shop", "x", "valid", 1, payload)) for number in range(first, first + count)
     ]
 
 
@@ -170,6 +169,4 @@ def test_an_event_accepted_after_a_change_is_processed_with_the_change() -> None
         return (Step("mark", mark),)
 
     run_until(ProcessStage(log, refresh, lambda: None), lambda: log.end(PROCESSED) == 1)
-    assert [decode_processed(record).warnings for batch in read(log) for record in batch.records] == [
-        ("new",)
-    ]
+    assert [decode_processed(record).warnings for batch in read(log) for record in batch.records] == [("new",)]

@@ -32,9 +32,7 @@ ROWS: list[tuple[dict[str, object], dict[str, object], Code | None]] = [
 
 @pytest.mark.parametrize(("destination", "record", "expected"), ROWS)
 def test_offered(destination: dict[str, object], record: dict[str, object], expected: Code | None) -> None:
-    decided = offered(
-        msgspec.structs.replace(DESTINATION, **destination), msgspec.structs.replace(RECORD, **record)
-    )
+    decided = offered(msgspec.structs.replace(DESTINATION, **destination), msgspec.structs.replace(RECORD, **record))
     assert decided is expected
 
 

@@ -1,0 +1,266 @@
+"""One event: taken, repaired and completed, or refused with a reason (`collect.md` §5.1, §6, §7, §8, §12)."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from turnout.collect.convert import Event, convert
+from turnout.collect.limits import NAME_CHARACTERS, RecentIds
+from turnout.model.event import Reason, Received, Status
+
+_DAY_MS = 86_400_000
+_EARLIEST_MS, _LATEST_MS = 10**11, 10**14
+_WHOLE = re.compile(r"[+-]?\d{1,20}")
+_HASHES = (("_md5", re.compile(r"[0-9a-f]{32}")), ("_sha256", re.compile(r"[0-9a-f]{64}")))
+_SERVER_WRITES = ("dataquality", "warnings", "enrichment")
+_json = msgspec.json.Encoder().encode
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """What is known of a request apart from its events."""
+
+    source: str
+    endpoint: str
+    received_ms: int
+    client_side: bool = False
+    client_ip: str = ""
+    user_agent: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class Admission:
+    """Decides about events; remembers only recent ids. `new_id` makes an id for an event without one."""
+
+    def __init__(self, new_id: Callable[[], str]) -> None:
+        self.new_id = new_id
+        self._recent = RecentIds()
+
+    def admit(self, event: Event, body: bytes, arrival: Arrival, batch_index: int = -1) -> Received:
+        """The record for one JSON object; `body` is its text as it came. Never raises, never refuses silently."""
+        converted = convert(event)
+        warnings = arrival.warnings
+        if converted is not None:
+            event = converted[0]
+            warnings += converted[1]
+        draft = _Draft(event, arrival, self.new_id)
+        refusal = draft.name() or draft.complete()
+        if refusal is not None:
+            return refused(refusal, arrival, draft.event_id or self.new_id(), draft.text_name(), body, batch_index)
+        if self._recent.seen(arrival.source, draft.event_id, arrival.received_ms):
+            draft.warnings.append("duplicate_event_id")
+        reshaped = converted is not None or bool(draft.reasons) or draft.dropped
+        return Received(
+            draft.event_id,
+            arrival.source,
+            draft.text_name(),
+            "invalid_accepted" if draft.reasons else "valid",
+            arrival.received_ms,
+            _json(draft.event) if reshaped or draft.filled else body,
+            tuple(draft.reasons),
+            (*warnings, *draft.warnings) if draft.warnings else warnings,
+            body if reshaped else b"",
+            arrival.endpoint,
+            batch_index,
+        )
+
+
+def refused(
+    reason: Reason, arrival: Arrival, event_id: str, name: str, payload: bytes, batch_index: int = -1
+) -> Received:
+    """The record of a refusal."""
+    status: Status = "rejected"
+    return Received(
+        event_id,
+        arrival.source,
+        name,
+        status,
+        arrival.received_ms,
+        payload,
+        (reason,),
+        arrival.warnings,
+        b"",
+        arrival.endpoint,
+        batch_index,
+    )
+
+
+def client_id(event: object) -> str:
+    """The id that the client gave an event, wherever it stood; "" if it gave none that can be used."""
+    if not isinstance(event, dict):
+        return ""
+    context = event.get("context")
+    inner = context if isinstance(context, dict) else {}
+    for value in (inner.get("event_id"), event.get("event_id"), inner.get("eventId"), event.get("eventId")):
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+    return ""
+
+
+class _Draft:
+    """An event on its way to a record: what was found and what was changed."""
+
+    __slots__ = ("_arrival", "_new_id", "dropped", "event", "event_id", "filled", "reasons", "warnings")
+
+    def __init__(self, event: Event, arrival: Arrival, new_id: Callable[[], str]) -> None:
+        self.event = event
+        self._arrival = arrival
+        self._new_id = new_id
+        self.reasons: list[Reason] = []
+        self.warnings: list[str] = []
+        self.filled = False
+        self.dropped = False
+        self.event_id = client_id(event)
+
+    def text_name(self) -> str:
+        name = self.event.get("event_name")
+        return name[:NAME_CHARACTERS] if isinstance(name, str) else ""
+
+    def name(self) -> Reason | None:
+        name = self.event.get("event_name")
+        if name is None:
+            if isinstance(self.event.get("batch"), list):
+                message = "a batch goes to /events/batch"
+                return Reason("batch_on_single_endpoint", "batch", message)
+            return Reason("missing_event_name", "event_name", "every event needs an event_name")
+        if not isinstance(name, str) or not name.strip() or len(name) > NAME_CHARACTERS:
+            message = f"must be text of 1 to {NAME_CHARACTERS} characters"
+            return Reason("invalid_event_name", "event_name", message)
+        return None
+
+    def complete(self) -> Reason | None:
+        """Check and fill `context` and `user`; a reason if the event can't be taken after all."""
+        context = self._object("context")
+        if context is None:
+            context = self.event["context"] = {}
+            self.filled = True
+        refusal = self._timestamp(context)
+        if refusal is not None:
+            return refusal
+        self._identify(context)
+        for name in _SERVER_WRITES:
+            if name in context:
+                del context[name]
+                self.dropped = True
+        if "device" in context or self._arrival.client_side:
+            self._device(context)
+        self._user()
+        code = self.event.get("test_code")
+        if code is not None and not isinstance(code, str):
+            self.event["test_code"] = _json(code).decode()
+            self.filled = True
+        return None
+
+    def _object(self, name: str) -> Event | None:
+        """A member that must be an object; anything else is removed and named."""
+        value = self.event.get(name)
+        if isinstance(value, dict):
+            return value
+        if value is not None:
+            self.reasons.append(Reason("invalid_type", name, f"{name} must be an object; it was removed"))
+        if name in self.event:
+            del self.event[name]
+            self.filled = True
+        return None
+
+    def _timestamp(self, context: Event) -> Reason | None:
+        value = context.get("event_timestamp")
+        if value is None:
+            context["event_timestamp"] = self._arrival.received_ms
+            self.warnings.append("filled_event_timestamp")
+            self.filled = True
+            return None
+        time = value
+        if isinstance(value, str):
+            text = value.strip()
+            if text != value:
+                context["event_timestamp"] = text
+                self.filled = True
+            time = int(text) if _WHOLE.fullmatch(text) else None
+        elif isinstance(value, float):
+            time = context["event_timestamp"] = int(value // 1)
+            self.filled = True
+        path = "context.event_timestamp"
+        if not isinstance(time, int) or isinstance(time, bool) or time <= 0:
+            return Reason("invalid_timestamp", path, "expected milliseconds since 1970, as a whole number")
+        if not _EARLIEST_MS <= time < _LATEST_MS:
+            return Reason("timestamp_not_ms", path, "expected milliseconds since 1970, 13 digits")
+        if time > self._arrival.received_ms + _DAY_MS:
+            self.warnings.append("timestamp_in_future")
+        return None
+
+    def _identify(self, context: Event) -> None:
+        value = context.get("event_id")
+        if isinstance(value, str) and value:
+            self.event_id = value
+            return
+        self.filled = True
+        if isinstance(value, int) and not isinstance(value, bool):
+            self.event_id = str(value)
+        else:
+            self.event_id = self._new_id()
+            if value is None or value == "":
+                self.warnings.append("filled_event_id")
+            else:
+                message = "must be text; it was replaced by a generated id"
+                self.reasons.append(Reason("invalid_type", "context.event_id", message))
+        context["event_id"] = self.event_id
+
+    def _device(self, context: Event) -> None:
+        device = context.get("device")
+        arrival = self._arrival
+        if device is None and arrival.client_side:
+            device = context["device"] = {}
+            self.filled = True
+        if not isinstance(device, dict):
+            return
+        ip = device.get("ip")
+        if ip is not None and not _is_address(ip):
+            del device["ip"]
+            ip = None
+            message = "must be an IPv4 or IPv6 address; it was removed"
+            self.reasons.append(Reason("invalid_format", "context.device.ip", message))
+        if not arrival.client_side:
+            return
+        if ip is None and arrival.client_ip:
+            device["ip"] = arrival.client_ip
+            self.filled = True
+        if device.get("user_agent") is None and arrival.user_agent:
+            device["user_agent"] = arrival.user_agent
+            self.filled = True
+
+    def _user(self) -> None:
+        user = self._object("user")
+        if user is None:
+            self.warnings.append("no_consent_information")
+            return
+        anonymous = user.get("consistent_anonymous_id")
+        if isinstance(anonymous, int) and not isinstance(anonymous, bool):
+            user["consistent_anonymous_id"] = str(anonymous)
+            self.filled = True
+        if not _tells_consent(user.get("consent_categories")):
+            self.warnings.append("no_consent_information")
+        for name, value in user.items():
+            for suffix, pattern in _HASHES:
+                if name.endswith(suffix) and not (isinstance(value, str) and pattern.fullmatch(value)):
+                    message = "must be lower-case hexadecimal"
+                    self.reasons.append(Reason("invalid_format", f"user.{name}", message))
+
+
+def _tells_consent(categories: object) -> bool:
+    """Whether the property is well-typed: a list of ids, or one id (`collect.md` §8)."""
+    items = categories if isinstance(categories, list) else [categories]
+    return all(isinstance(item, str | int) and not isinstance(item, bool) for item in items)
+
+
+def _is_address(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True

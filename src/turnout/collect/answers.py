@@ -1,0 +1,61 @@
+"""The bytes of every answer (`collect.md` §1, §4 "Responses")."""
+
+from enum import Enum
+from functools import lru_cache
+from http import HTTPStatus
+
+_ERROR = '{{"error":{{"code":"{}","message":"{}"}}}}'
+
+
+class Answer(Enum):
+    """What the collector can answer: status, content type, body, extra header lines."""
+
+    OK = (200, "application/json", "{}", "")
+    HEALTHY = (200, "text/plain", "ok", "")
+    PREFLIGHT = (204, "", "", "")
+    TOO_LARGE = (
+        400,
+        "application/json",
+        _ERROR.format("payload_too_large", "at most 32768 bytes per event and 512000 per batch"),
+        "",
+    )
+    INVALID_JSON = (400, "application/json", _ERROR.format("invalid_json", "the body is not valid JSON"), "")
+    BAD_REQUEST = (400, "text/plain", "this is not HTTP/1.1 as RFC 9112 has it\n", "")
+    NOT_FOUND = (404, "text/plain", "not here; events go to POST /events\n", "")
+    METHOD_NOT_ALLOWED = (405, "text/plain", "use POST\n", "Allow: POST, OPTIONS\r\n")
+    TIMEOUT = (408, "text/plain", "the request did not arrive in time\n", "")
+    URI_TOO_LONG = (414, "text/plain", "at most 40960 bytes in the request line\n", "")
+    HEADERS_TOO_LARGE = (431, "text/plain", "at most 16384 bytes of headers\n", "")
+    UNAVAILABLE = (
+        503,
+        "application/json",
+        _ERROR.format("unavailable", "not stored; send it again later"),
+        "Retry-After: 5\r\n",
+    )
+
+
+_PREFLIGHT_LINES = (
+    "Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n"
+    "Access-Control-Allow-Headers: Content-Type, Authorization\r\n"
+    "Access-Control-Max-Age: 86400\r\n"
+)
+
+
+@lru_cache(1024)
+def render(answer: Answer, origin: bytes | None, keep_alive: bool) -> bytes:
+    """The whole response. `origin` is the request's header; it is echoed unless it isn't a plausible one."""
+    status, content_type, body, extra = answer.value
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"]
+    if content_type:
+        lines.append(f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n")
+    lines.append(f"Cache-Control: no-store\r\n{extra}")
+    if origin and len(origin) <= 512 and all(0x20 < byte < 0x7F for byte in origin):
+        lines.append(
+            f"Access-Control-Allow-Origin: {origin.decode('ascii')}\r\n"
+            "Access-Control-Allow-Credentials: true\r\nVary: Origin\r\n"
+        )
+    if answer is Answer.PREFLIGHT:
+        lines.append(_PREFLIGHT_LINES)
+    if not keep_alive:
+        lines.append("Connection: close\r\n")
+    return ("".join(lines) + "\r\n" + body).encode()
