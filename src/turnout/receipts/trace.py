@@ -1,0 +1,183 @@
+"""Everything that happened to one event, found by its id."""
+
+import sqlite3
+
+import msgspec
+
+from turnout.log.interface import Log
+from turnout.model.event import ACCEPTED, PROCESSED, Processed, Reason, Received, decode_processed, decode_received
+from turnout.model.outcome import OUTCOME_OF, REASON_OF, Code
+from turnout.receipts import index
+from turnout.receipts.store import Store
+
+
+class Fate(msgspec.Struct, kw_only=True):
+    """What became of the event at one destination. `next_attempt_ms` only while it is pending."""
+
+    destination: str
+    outcome: str
+    reason: str = ""
+    detail: str = ""
+    attempts: int = 0
+    next_attempt_ms: int | None = None
+
+
+class Trace(msgspec.Struct, kw_only=True):
+    """One event with the id that was asked for. `destinations` holds those that were to get it."""
+
+    event_id: str
+    source: str
+    event_name: str
+    status: str
+    received_ms: int
+    endpoint: str = ""
+    batch_index: int = -1
+    processed: bool = True
+    reasons: tuple[Reason, ...] = ()
+    warnings: tuple[str, ...] = ()
+    payload: msgspec.Raw | str = ""
+    raw: str = ""
+    destinations: list[Fate] = []
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        return self.processed and not any(fate.outcome in ("pending", "waiting") for fate in self.destinations)
+
+
+def trace(log: Log, store: Store, event_id: str) -> list[Trace]:
+    """Every event with this id that is still kept, oldest first; an empty list means expired, or never seen."""
+    traces = []
+    indexed = index.Index(store).cursor()
+    offsets = index.find(store.db, event_id)
+    for offset in offsets:
+        record = _processed_at(log, offset)
+        if record is not None and record.event_id == event_id:
+            traces.append(_trace(log, store, offset, record))
+    visitor = log.subscribe(PROCESSED, None, indexed)
+    try:
+        while batches := visitor.fetch(1000):
+            for batch in batches:
+                for position, data in enumerate(batch.records):
+                    if batch.base + position >= indexed and event_id.encode() in data:
+                        record = decode_processed(data)
+                        if record.event_id == event_id:
+                            traces.append(_trace(log, store, batch.base + position, record))
+    finally:
+        visitor.close()
+    return traces + _unprocessed(log, event_id)
+
+
+def _unprocessed(log: Log, event_id: str) -> list[Trace]:
+    found = []
+    waiting = log.subscribe(ACCEPTED, "process")
+    try:
+        while batches := waiting.fetch(1000):
+            for batch in batches:
+                for data in batch.records:
+                    if event_id.encode() in data and (received := decode_received(data)).event_id == event_id:
+                        found.append(_received_trace(received))
+    finally:
+        waiting.close()
+    return found
+
+
+def _received_trace(received: Received) -> Trace:
+    return Trace(
+        event_id=received.event_id,
+        source=received.source,
+        event_name=received.name,
+        status=received.status,
+        received_ms=received.received_ms,
+        endpoint=received.endpoint,
+        batch_index=received.batch_index,
+        processed=received.status == "rejected",
+        reasons=received.reasons,
+        warnings=received.warnings,
+        payload=_json_or_text(received.payload),
+        raw=received.raw.decode("utf-8", "replace"),
+    )
+
+
+def _trace(log: Log, store: Store, offset: int, record: Processed) -> Trace:
+    data = _at(log, ACCEPTED, record.offset)
+    received = decode_received(data) if data is not None else None
+    found = Trace(
+        event_id=record.event_id,
+        source=record.source,
+        event_name=record.name,
+        status=record.status,
+        received_ms=record.received_ms,
+        reasons=record.reasons,
+        warnings=record.warnings,
+        payload=_json_or_text(record.payload),
+        destinations=_fates(store.db, offset),
+    )
+    if received is not None:
+        found.endpoint, found.batch_index = received.endpoint, received.batch_index
+        found.raw = received.raw.decode("utf-8", "replace")
+        if not record.payload:
+            found.payload = _json_or_text(received.payload)
+    return found
+
+
+def _json_or_text(payload: bytes) -> msgspec.Raw | str:
+    try:
+        msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return payload.decode("utf-8", "replace")
+    return msgspec.Raw(payload)
+
+
+def _fates(db: sqlite3.Connection, offset: int) -> list[Fate]:
+    fates = []
+    for number, ref, cursor in db.execute("SELECT id, ref, cursor FROM destinations ORDER BY ref").fetchall():
+        if offset >= cursor:
+            fates.append(Fate(destination=ref, outcome="waiting", reason="not reached yet"))
+            continue
+        row = db.execute(
+            "SELECT base, codes FROM outcomes WHERE destination=? AND base<=? ORDER BY base DESC LIMIT 1",
+            (number, offset),
+        ).fetchone()
+        if row is None or offset - row[0] >= len(row[1]):
+            continue
+        code = Code(row[1][offset - row[0]])
+        if code != Code.NOT_OFFERED:
+            fates.append(_fate(db, number, ref, offset, code))
+    return fates
+
+
+def _fate(db: sqlite3.Connection, number: int, ref: str, offset: int, code: Code) -> Fate:
+    fate = Fate(destination=ref, outcome=OUTCOME_OF[code], reason=REASON_OF.get(code, ""))
+    where = (number, offset)
+    if code == Code.DELIVERED:
+        fate.attempts = 1
+    elif code == Code.PENDING:
+        sql = "SELECT attempts, due_ms, reason, detail FROM ledger WHERE destination=? AND offset=?"
+        if row := db.execute(sql, where).fetchone():
+            fate.attempts, fate.next_attempt_ms, fate.reason, fate.detail = row
+    elif code == Code.DELIVERED_AFTER_RETRY:
+        row = db.execute("SELECT attempts FROM retried WHERE destination=? AND offset=?", where).fetchone()
+        fate.attempts = row[0] if row else 0
+    elif code in (Code.REJECTED, Code.ERROR):
+        sql = "SELECT reason, detail, attempts FROM dead WHERE destination=? AND offset=?"
+        if row := db.execute(sql, where).fetchone():
+            fate.reason, fate.detail, fate.attempts = row
+    return fate
+
+
+def _processed_at(log: Log, offset: int) -> Processed | None:
+    data = _at(log, PROCESSED, offset)
+    return decode_processed(data) if data is not None else None
+
+
+def _at(log: Log, stream: str, offset: int) -> bytes | None:
+    """The record at an offset, if it is still kept."""
+    visitor = log.subscribe(stream, None, offset)
+    try:
+        batches = visitor.fetch(1)
+    finally:
+        visitor.close()
+    if batches and batches[0].base <= offset < batches[0].next:
+        return batches[0].records[offset - batches[0].base]
+    return None
