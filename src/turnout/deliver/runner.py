@@ -12,7 +12,9 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from turnout.deliver.breaker import Breaker
@@ -35,6 +37,15 @@ _HELD = "behind_earlier_event"
 log = structlog.get_logger("deliver")
 
 
+class _Item(NamedTuple):
+    """An event to send, and where its outcome belongs."""
+
+    offset: int
+    record: Processed
+    codes: bytearray
+    position: int
+
+
 class _Pass:
     """What one pass over some batches has come to so far."""
 
@@ -43,12 +54,6 @@ class _Pass:
         self.codes = [bytearray(len(batch.records)) for batch in batches]
         self.step = Step(batches[-1].next)
         self.held: set[str] = set()
-
-    def place(self, offset: int) -> tuple[bytearray, int]:
-        for batch, codes in zip(self.batches, self.codes, strict=True):
-            if offset < batch.next:
-                return codes, offset - batch.base
-        raise AssertionError(offset)
 
 
 class Runner:
@@ -114,7 +119,7 @@ class Runner:
 
     async def _pass(self, batches: Sequence[DecodedBatch]) -> None:
         current = _Pass(batches)
-        sending: list[tuple[int, Processed]] = []
+        sending: list[_Item] = []
         for batch, codes in zip(batches, current.codes, strict=True):
             for position, record in enumerate(batch.records):
                 code = offered(self.settings, record)
@@ -123,7 +128,7 @@ class Runner:
                 elif self.settings.dry_mode:
                     codes[position] = Code.DRY_RUN
                 else:
-                    sending.append((batch.base + position, record))
+                    sending.append(_Item(batch.base + position, record, codes, position))
         if sending:
             await self._send_all(current, sending)
         step = current.step
@@ -134,20 +139,20 @@ class Runner:
         self.cursor = step.cursor
         self._waiting |= current.held
 
-    async def _send_all(self, current: _Pass, sending: list[tuple[int, Processed]]) -> None:
+    async def _send_all(self, current: _Pass, sending: list[_Item]) -> None:
         size = self.destination.batch_size
         if not self.settings.delivery.ordered:
             chunks = [sending[i : i + size] for i in range(0, len(sending), size)]
             await self._in_parallel([[chunk] for chunk in chunks], current)
         elif size == 1:
-            lanes: dict[str, list[list[tuple[int, Processed]]]] = {}
+            lanes: dict[str, list[list[_Item]]] = {}
             for number, item in enumerate(sending):
-                lanes.setdefault(item[1].user_key or f"\0{number}", []).append([item])
+                lanes.setdefault(item.record.user_key or f"\0{number}", []).append([item])
             await self._in_parallel(list(lanes.values()), current)
         else:
             await self._in_parallel([[sending[i : i + size] for i in range(0, len(sending), size)]], current)
 
-    async def _in_parallel(self, lanes: list[list[list[tuple[int, Processed]]]], current: _Pass) -> None:
+    async def _in_parallel(self, lanes: list[list[list[_Item]]], current: _Pass) -> None:
         """Work through lanes, each in order, as many at once as the destination takes."""
         todo = iter(lanes)
 
@@ -158,45 +163,49 @@ class Runner:
 
         await asyncio.gather(*(work() for _ in range(min(self.destination.concurrency, len(lanes)))))
 
-    async def _first_attempt(self, current: _Pass, chunk: list[tuple[int, Processed]]) -> None:
+    async def _first_attempt(self, current: _Pass, chunk: list[_Item]) -> None:
         if self.settings.delivery.ordered:
             held = self._waiting | current.held
-            behind = [item for item in chunk if item[1].user_key in held]
-            chunk = [item for item in chunk if item[1].user_key not in held]
+            behind = [item for item in chunk if item.record.user_key in held]
+            chunk = [item for item in chunk if item.record.user_key not in held]
             self._put_off(current, behind, _HELD)
         if not chunk:
             return
         if not self.breaker.closed:
             self._put_off(current, chunk, _WAITING)
             return
-        events = [Event(record.event_id, record.name, record.payload, record.received_ms) for _, record in chunk]
+        events = [Event(record.event_id, record.name, record.payload, record.received_ms) for _, record, _, _ in chunk]
         results = await self._send(events)
         now_ms = self._clock()
         current.step.attempts += len(chunk)
-        for (offset, record), result in zip(chunk, results, strict=True):
-            codes, position = current.place(offset)
+        for item, result in zip(chunk, results, strict=True):
             self._note(result, now_ms)
-            entry = _entry(offset, record, 1, now_ms, now_ms, result.reason, result.detail)
-            settled = self._settle(entry, result, 1, now_ms)
-            if settled.code is None:
-                current.step.ledger.append(
-                    _entry(offset, record, 1, now_ms, settled.due_ms, result.reason, result.detail)
-                )
-                codes[position] = Code.PENDING
-                self._hold(current, record)
+            if result.kind == "delivered":
+                item.codes[item.position] = Code.DELIVERED
             else:
-                codes[position] = Code.DELIVERED if settled.code == Code.DELIVERED_AFTER_RETRY else settled.code
-                if settled.dead is not None:
-                    current.step.dead.append(settled.dead)
+                self._not_delivered(current, item, result, now_ms)
 
-    def _put_off(self, current: _Pass, items: Sequence[tuple[int, Processed]], reason: str) -> None:
+    def _not_delivered(self, current: _Pass, item: _Item, result: Result, now_ms: int) -> None:
+        """Into the ledger, into the dead letters, or filtered."""
+        record = item.record
+        entry = _entry(item.offset, record, 1, now_ms, now_ms, result.reason, result.detail)
+        settled = self._settle(entry, result, 1, now_ms)
+        if settled.code is None:
+            current.step.ledger.append(msgspec.structs.replace(entry, due_ms=settled.due_ms))
+            item.codes[item.position] = Code.PENDING
+            self._hold(current, record)
+            return
+        item.codes[item.position] = settled.code
+        if settled.dead is not None:
+            current.step.dead.append(settled.dead)
+
+    def _put_off(self, current: _Pass, items: Sequence[_Item], reason: str) -> None:
         """Into the ledger without an attempt."""
         due_ms = self.breaker.probe_ms if reason == _WAITING else self._clock()
-        for offset, record in items:
-            codes, position = current.place(offset)
-            codes[position] = Code.PENDING
-            current.step.ledger.append(_entry(offset, record, 0, 0, due_ms, reason, ""))
-            self._hold(current, record)
+        for item in items:
+            item.codes[item.position] = Code.PENDING
+            current.step.ledger.append(_entry(item.offset, item.record, 0, 0, due_ms, reason, ""))
+            self._hold(current, item.record)
 
     def _hold(self, current: _Pass, record: Processed) -> None:
         if self.settings.delivery.ordered and record.user_key:
@@ -278,7 +287,7 @@ class Runner:
         async with self._slots:
             try:
                 results = await self.destination.send(events)
-            except Exception as error:  # noqa: BLE001 - a destination's bug must not stop the others
+            except Exception as error:
                 log.exception("destination raised", destination=self.settings.ref)
                 results = [Result("retry", "internal_error", repr(error)[:300])] * len(events)
         if len(results) != len(events):

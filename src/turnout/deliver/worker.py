@@ -134,7 +134,7 @@ class Deliverer:
                 self._runners[ref] = runner
                 self._troubles.pop(ref, None)
                 await runner.run()
-            except Exception as error:  # noqa: BLE001 - one destination's failure is not the others'
+            except Exception as error:
                 log.exception("destination stopped, starting it again", destination=ref)
                 self._troubles[ref] = repr(error)
                 with contextlib.suppress(TimeoutError):

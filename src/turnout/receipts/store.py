@@ -35,6 +35,7 @@ CREATE INDEX ledger_key ON ledger (destination, user_key, seq);
 CREATE TABLE dead (destination INTEGER, offset INTEGER, event_id TEXT, name TEXT, payload BLOB, user_key TEXT,
     received_ms INTEGER, code INTEGER, reason TEXT, detail TEXT, attempts INTEGER, died_ms INTEGER,
     PRIMARY KEY (destination, offset)) WITHOUT ROWID;
+CREATE INDEX dead_age ON dead (died_ms);
 CREATE TABLE retried (destination INTEGER, offset INTEGER, attempts INTEGER, at_ms INTEGER,
     PRIMARY KEY (destination, offset)) WITHOUT ROWID;
 CREATE TABLE ids (base INTEGER PRIMARY KEY, next INTEGER NOT NULL, hashes BLOB NOT NULL);
@@ -178,7 +179,7 @@ class Store:
                     )
                 else:
                     self.db.execute("DELETE FROM ledger WHERE seq=?", (entry.seq,))
-                    self._change(destination, entry.offset, one.code)
+                    self._change(destination, entry.offset, Code.PENDING, one.code)
                     if one.dead is not None:
                         self._insert_dead(destination, [one.dead])
                     else:
@@ -240,14 +241,8 @@ class Store:
         """Forget outcomes, dead letters and index runs from before this time; what is pending stays."""
         with self.db:
             self.db.execute("BEGIN IMMEDIATE")
-            old = self.db.execute(
-                "SELECT destination, base, codes FROM outcomes WHERE appended_ms<? LIMIT 5000", (older_than_ms,)
-            ).fetchall()
-            for destination, base, codes in old:
-                if Code.PENDING in codes:
-                    continue
-                self._count(destination, Counter(codes), "expired")
-                self.db.execute("DELETE FROM outcomes WHERE destination=? AND base=?", (destination, base))
+            for (destination,) in self.db.execute("SELECT id FROM destinations").fetchall():
+                self._expire(destination, older_than_ms)
             self.db.execute("DELETE FROM dead WHERE died_ms<?", (older_than_ms,))
             self.db.execute("DELETE FROM retried WHERE at_ms<?", (older_than_ms,))
             self.db.execute("DELETE FROM runs WHERE made_ms<?", (older_than_ms,))
@@ -275,7 +270,7 @@ class Store:
                 if not self.db.execute("DELETE FROM dead WHERE destination=? AND offset=?", values).rowcount:
                     continue
                 moved += 1
-                self._change(destination, letter.offset, Code.PENDING)
+                self._change(destination, letter.offset, letter.code, Code.PENDING)
                 entry = LedgerEntry(
                     letter.offset,
                     letter.event_id,
@@ -293,18 +288,33 @@ class Store:
 
     # parts of a transaction
 
-    def _change(self, destination: int, offset: int, code: Code) -> None:
+    def _expire(self, destination: int, older_than_ms: int) -> None:
+        """Some of the oldest outcome rows; what they counted stays in `expired`."""
+        rows = self.db.execute(
+            "SELECT base, appended_ms, codes FROM outcomes WHERE destination=? ORDER BY base LIMIT 500", (destination,)
+        ).fetchall()
+        for base, appended_ms, codes in rows:
+            if appended_ms >= older_than_ms:
+                return
+            if Code.PENDING not in codes:
+                self._count(destination, Counter(codes), "expired")
+                self.db.execute("DELETE FROM outcomes WHERE destination=? AND base=?", (destination, base))
+
+    def _change(self, destination: int, offset: int, old: int, code: Code) -> None:
         row = self.db.execute(
             "SELECT base, codes FROM outcomes WHERE destination=? AND base<=? ORDER BY base DESC LIMIT 1",
             (destination, offset),
         ).fetchone()
-        assert row is not None, "a ledger entry or dead letter outlived its outcome row"
-        base, codes = row[0], bytearray(row[1])
-        old = codes[offset - base]
-        codes[offset - base] = code
-        values = (bytes(codes), destination, base)
-        self.db.execute("UPDATE outcomes SET codes=? WHERE destination=? AND base=?", values)
-        self._count(destination, {old: -1, int(code): 1} if old != code else {})
+        change = {old: -1, int(code): 1} if old != code else {}
+        if row is None or offset - row[0] >= len(row[1]):
+            # The row is older than the replay window and is counted there already.
+            self._count(destination, change, "expired")
+        else:
+            base, codes = row[0], bytearray(row[1])
+            codes[offset - base] = code
+            values = (bytes(codes), destination, base)
+            self.db.execute("UPDATE outcomes SET codes=? WHERE destination=? AND base=?", values)
+        self._count(destination, change)
 
     def _count(self, destination: int, counts: dict[int, int], table: str = "counters") -> None:
         self.db.executemany(

@@ -1,0 +1,221 @@
+"""The only file that constructs parts and joins them: one coroutine per process.
+
+Each runs until `stop`, publishes its facts twice a second, and follows the applied configuration.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from turnout.collect.endpoint import Endpoint
+from turnout.collect.routes import Directory
+from turnout.collect.server import CollectServer, Limits
+from turnout.control import factsfile
+from turnout.control.applied import Watcher
+from turnout.control.http import serve_control
+from turnout.deliver.http import HttpDestination, open_session
+from turnout.deliver.worker import Deliverer
+from turnout.destinations import registry
+from turnout.destinations.interface import Context
+from turnout.destinations.interface import Destination as OpenDestination
+from turnout.log.interface import Log
+from turnout.log.sqlite import SqliteLog
+from turnout.model.clock import now_ms
+from turnout.model.config import Destination
+from turnout.model.event import ACCEPTED, PROCESSED
+from turnout.model.facts import Facts
+from turnout.process.chain import STANDARD_CHAIN, Chain
+from turnout.process.stage import ProcessStage
+from turnout.receipts.store import Store
+from turnout.settings import Settings, address
+
+GROUPS = {ACCEPTED: ["process"], PROCESSED: ["deliver"]}
+_FACTS_S = 0.5
+_CONFIG_S = 0.2
+_MAINTAIN_S = 0.25
+
+log = structlog.get_logger("app")
+
+
+def open_log(settings: Settings) -> Log:
+    """The log of this data directory."""
+    return SqliteLog(
+        settings.log_dir,
+        GROUPS,
+        segment_bytes=settings.segment_bytes,
+        keep_ms=settings.replay_ms,
+        budget_bytes=settings.log_bytes,
+        reserve_bytes=settings.reserve_bytes,
+    )
+
+
+async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
+    """Take requests until `stop`, then drain. Raises OSError if it can't listen."""
+    _raise_file_limit()
+    stream = open_log(settings)
+    watcher = Watcher(settings.data_dir, os.environ)
+    watcher.refresh()
+    endpoint = Endpoint()
+    limits = Limits(
+        connections=settings.max_connections,
+        head_s=settings.head_seconds,
+        body_s=settings.body_seconds,
+        idle_s=settings.idle_seconds,
+    )
+    server = CollectServer(
+        lambda records: stream.append(ACCEPTED, records), endpoint, Directory(watcher.snapshot), limits=limits
+    )
+    # Takes the stream's write end now: a second server on this data directory must not start to listen.
+    stream.append(ACCEPTED, [])
+    await server.start(*address(settings.collect))
+
+    def refresh() -> None:
+        if (snapshot := watcher.refresh()) is not None:
+            server.configure(Directory(snapshot))
+
+    def facts(found: Facts) -> None:
+        found.trouble = server.trouble
+        found.connections = server.connections
+        found.requests = dict(endpoint.requests) | {key: n for key, n in server.figures.items() if " " in key}
+        if unavailable := server.figures["unavailable"]:
+            found.requests["events 503"] = unavailable
+        found.events = {f"{source or '-'} {status}": n for (source, status), n in endpoint.events.items()}
+        found.refusals = dict(endpoint.refusals)
+        found.suppressed = dict(endpoint.cap.suppressed)
+        found.bytes_in = server.figures["bytes"]
+        found.commit_seconds = server.figures["commit_us"] / 1e6
+        found.commits = {str(bound): n for bound, n in server.commits.items()}
+        found.damage = stream.damage()
+
+    with _maintained(stream):
+        await asyncio.gather(
+            server.run(stop),
+            _every(_CONFIG_S, stop, refresh),
+            _publish("collector", settings, watcher, facts, stop),
+        )
+    stream.close()
+
+
+async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """Process and deliver until `stop`, then finish what is in hand."""
+    stream = open_log(settings)
+    stream.append(PROCESSED, [])
+    store = Store(settings.state_path)
+    watcher = Watcher(settings.data_dir, os.environ)
+    session = open_session(settings.egress_private == "allow")
+
+    def open_one(destination: Destination) -> OpenDestination:
+        context = Context(
+            destination.ref,
+            settings.data_dir,
+            lambda translator: HttpDestination(translator, session, now_ms),
+            destination.delivery.batch_size,
+            destination.delivery.timeout_ms,
+        )
+        return registry.open_destination(destination.type, destination.settings, context)
+
+    deliverer = Deliverer(stream, store, open_one, now_ms, settings.replay_ms)
+
+    def refresh() -> Chain:
+        if (snapshot := watcher.refresh()) is not None:
+            deliverer.apply(snapshot)
+        return STANDARD_CHAIN
+
+    refresh()
+    stage = ProcessStage(stream, refresh, deliverer.wake)
+
+    def facts(found: Facts) -> None:
+        found.trouble = stage.trouble
+        found.lag = stage.lag()
+        found.events = {f"{source or '-'} {status}": n for (source, status), n in stage.events.items()}
+        found.damage = stream.damage()
+        found.destinations = deliverer.facts()
+
+    with _maintained(stream):
+        await asyncio.gather(stage.run(stop), deliverer.run(stop), _publish("worker", settings, watcher, facts, stop))
+    await session.close()
+    store.close()
+    stream.close()
+
+
+async def run_control(settings: Settings, stop: asyncio.Event) -> None:
+    """Answer for health and figures until `stop`."""
+    watcher = Watcher(settings.data_dir, os.environ)
+
+    def facts(_: Facts) -> None:
+        watcher.refresh()
+
+    await asyncio.gather(serve_control(settings, stop), _publish("control", settings, watcher, facts, stop))
+
+
+RUN: dict[str, Callable[[Settings, asyncio.Event], "asyncio.Future[None] | object"]] = {
+    "collector": run_collector,
+    "worker": run_worker,
+    "control": run_control,
+}
+
+
+@contextlib.contextmanager
+def _maintained(stream: Log):  # type: ignore[no-untyped-def] # a generator of nothing
+    """Look after the log in a thread while the body runs."""
+    done = threading.Event()
+
+    def maintain() -> None:
+        while not done.wait(_MAINTAIN_S):
+            stream.maintain(now_ms())
+
+    thread = threading.Thread(target=maintain, name="maintain", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+async def _every(seconds: float, stop: asyncio.Event, call: Callable[[], None]) -> None:
+    while not stop.is_set():
+        call()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
+
+
+async def _publish(
+    process: str, settings: Settings, watcher: Watcher, fill: Callable[[Facts], None], stop: asyncio.Event
+) -> None:
+    """Write this process's facts twice a second. A full disk costs the facts, not the process."""
+    started_ms = now_ms()
+    pid = os.getpid()
+
+    def publish() -> None:
+        facts = Facts(
+            process=process,
+            pid=pid,
+            started_ms=started_ms,
+            beat_ms=now_ms(),
+            config_version=watcher.snapshot.version,
+            config_error=watcher.error,
+            rss_bytes=_rss_bytes(),
+        )
+        fill(facts)
+        try:
+            factsfile.publish(settings.data_dir, facts)
+        except OSError as error:
+            log.warning("facts not written", error=str(error))
+
+    await _every(_FACTS_S, stop, publish)
+
+
+def _rss_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def _raise_file_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,49 @@
+"""The control port: `/healthy`, `/ready`, `/metrics`. Reads only."""
+
+import asyncio
+
+import msgspec
+import uvicorn
+from litestar import Litestar, MediaType, Response, get
+
+from turnout.control import metrics
+from turnout.control.status import status
+from turnout.model.clock import now_ms
+from turnout.settings import Settings, address
+
+
+def control_app(settings: Settings) -> Litestar:
+    """The ASGI application."""
+
+    @get("/healthy", media_type=MediaType.TEXT, sync_to_thread=False)
+    def healthy() -> str:
+        return "ok"
+
+    @get("/ready", sync_to_thread=True)
+    def ready() -> Response[bytes]:
+        found = status(settings, now_ms())
+        body = msgspec.json.encode({"ready": found.ready, "problems": found.problems})
+        return Response(body, status_code=200 if found.ready else 503, media_type=MediaType.JSON)
+
+    @get("/metrics", sync_to_thread=True)
+    def figures() -> Response[bytes]:
+        text = metrics.render(status(settings, now_ms()))
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return Litestar([healthy, ready, figures], openapi_config=None)
+
+
+async def serve_control(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop`. Raises OSError if it can't listen."""
+    host, port = address(settings.control)
+    config = uvicorn.Config(
+        control_app(settings), host=host, port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # `stop` is the signal
+    serving = asyncio.create_task(server._serve())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    server.should_exit = True
+    await serving
