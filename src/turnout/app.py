@@ -8,7 +8,7 @@ import contextlib
 import os
 import resource
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 
 import structlog
 
@@ -153,7 +153,7 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
     await asyncio.gather(serve_control(settings, stop), _publish("control", settings, watcher, facts, stop))
 
 
-RUN: dict[str, Callable[[Settings, asyncio.Event], "asyncio.Future[None] | object"]] = {
+RUN: dict[str, Callable[[Settings, asyncio.Event], Coroutine[object, object, None]]] = {
     "collector": run_collector,
     "worker": run_worker,
     "control": run_control,
@@ -161,7 +161,7 @@ RUN: dict[str, Callable[[Settings, asyncio.Event], "asyncio.Future[None] | objec
 
 
 @contextlib.contextmanager
-def _maintained(stream: Log):  # type: ignore[no-untyped-def] # a generator of nothing
+def _maintained(stream: Log) -> Iterator[None]:
     """Look after the log in a thread while the body runs."""
     done = threading.Event()
 

@@ -1,6 +1,7 @@
 """The control port: `/healthy`, `/ready`, `/metrics`. Reads only."""
 
 import asyncio
+import contextlib
 
 import msgspec
 import uvicorn
@@ -33,15 +34,21 @@ def control_app(settings: Settings) -> Litestar:
     return Litestar([healthy, ready, figures], openapi_config=None)
 
 
+class _Server(uvicorn.Server):
+    """Leaves the signals to whoever owns `stop`."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override] # narrower
+        return contextlib.nullcontext()
+
+
 async def serve_control(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until `stop`. Raises OSError if it can't listen."""
     host, port = address(settings.control)
     config = uvicorn.Config(
         control_app(settings), host=host, port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=2
     )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # `stop` is the signal
-    serving = asyncio.create_task(server._serve())
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

@@ -1,0 +1,55 @@
+# One short command per intention, the same here and in CI.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: help setup run test check bench soak lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: $(STAMP) ## .venv with everything, from the hash-pinned requirements
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "turnout needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq python3-venv; \
+	  else echo "Python can't make virtual environments: sudo apt-get install python3-venv"; exit 1; fi; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup ## start the server with a demo site
+	@echo "Try it, in another terminal:"
+	@echo "  curl -i 'http://127.0.0.1:8080/events?tc_s=29&token=7183b9d4-1031-11ee-be56-0242ac120002' \\"
+	@echo "    -H 'Content-Type: application/json' -d '{\"event_name\": \"login\", \"user\": {\"id\": \"42\"}}'"
+	@echo "  $(BIN)/turnout tail --last 10"
+	@echo "Source key of the demo shop: 7183b9d4-1031-11ee-be56-0242ac120002"
+	$(BIN)/turnout serve --config examples/demo.yaml
+
+test: setup check ## the whole test suite
+	$(BIN)/pytest
+
+check: setup ## formatting, lint, types, import contracts
+	$(BIN)/ruff format --check src tests tools
+	$(BIN)/ruff check src tests tools
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## what this machine can do, as ratios to references in the same run
+	@for tool in wrk nginx; do command -v $$tool >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq wrk nginx-light; \
+	  else echo "bench needs $$tool: sudo apt-get install wrk nginx-light"; exit 1; fi; }; done
+	$(BIN)/python bench/run.py
+
+soak: setup ## crash rounds for as long as asked: make soak ROUNDS=500
+	TURNOUT_CRASH_ROUNDS=$(or $(ROUNDS),200) $(BIN)/pytest tests/crash --timeout 0
+
+lock: setup ## renew requirements-dev.txt from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --extra dev pyproject.toml -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
