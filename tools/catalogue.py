@@ -49,11 +49,7 @@ def trimmed(owner: str, source: dict[str, Any]) -> dict[str, object]:
 
 def properties(owner: str, listed: list[dict[str, Any]]) -> dict[str, object]:
     """The direct properties by name, without those that a schema expands."""
-    return {
-        source["name"]: trimmed(owner, source)
-        for source in listed
-        if not source["name"].startswith("items[].")
-    }
+    return {source["name"]: trimmed(owner, source) for source in listed if not source["name"].startswith("items[].")}
 
 
 def differences(event: str, listed: list[dict[str, Any]], schemas: dict[str, Any]) -> list[str]:

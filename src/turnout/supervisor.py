@@ -19,8 +19,8 @@ PROCESSES = ("collector", "worker", "control")
 SUPERVISED = "TURNOUT_SUPERVISED"
 FATAL_EXIT = 3
 """What a child exits with when starting it again can't help (a port in use, a foreign data directory)."""
-_BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
-_STABLE_S = 30.0
+_BACKOFF_S = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0)
+_STABLE_S = 5.0
 _DRAIN_S = 25.0
 
 log = structlog.get_logger("supervisor")
