@@ -81,7 +81,8 @@ async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
     def facts(found: Facts) -> None:
         found.trouble = server.trouble
         found.connections = server.connections
-        found.requests = dict(endpoint.requests) | {key: n for key, n in server.figures.items() if " " in key}
+        found.requests = {f"{name} {code}": n for (name, code), n in endpoint.requests.items()}
+        found.requests |= {key: n for key, n in server.figures.items() if " " in key}
         if unavailable := server.figures["unavailable"]:
             found.requests["events 503"] = unavailable
         found.events = {f"{source or '-'} {status}": n for (source, status), n in endpoint.events.items()}

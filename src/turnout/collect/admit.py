@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 
@@ -14,6 +15,7 @@ _DAY_MS = 86_400_000
 _EARLIEST_MS, _LATEST_MS = 10**11, 10**14
 _WHOLE = re.compile(r"[+-]?\d{1,20}")
 _HASHES = (("_md5", re.compile(r"[0-9a-f]{32}")), ("_sha256", re.compile(r"[0-9a-f]{64}")))
+_HASH_ENDINGS = tuple(suffix for suffix, _ in _HASHES)
 _SERVER_WRITES = ("dataquality", "warnings", "enrichment")
 _json = msgspec.json.Encoder().encode
 
@@ -47,7 +49,7 @@ class Admission:
         draft = _Draft(event, arrival, self.new_id)
         refusal = draft.name() or draft.complete()
         if refusal is not None:
-            return refused(refusal, arrival, draft.event_id or self.new_id(), draft.text_name(), body, batch_index)
+            return refused(refusal, arrival, client_id(event) or self.new_id(), draft.text_name(), body, batch_index)
         if self._recent.seen(arrival.source, draft.event_id, arrival.received_ms):
             draft.warnings.append("duplicate_event_id")
         reshaped = converted is not None or bool(draft.reasons) or draft.dropped
@@ -113,7 +115,7 @@ class _Draft:
         self.warnings: list[str] = []
         self.filled = False
         self.dropped = False
-        self.event_id = client_id(event)
+        self.event_id = ""
 
     def text_name(self) -> str:
         name = self.event.get("event_name")
@@ -218,7 +220,7 @@ class _Draft:
         if not isinstance(device, dict):
             return
         ip = device.get("ip")
-        if ip is not None and not _is_address(ip):
+        if ip is not None and not (isinstance(ip, str) and _is_address(ip)):
             del device["ip"]
             ip = None
             message = "must be an IPv4 or IPv6 address; it was removed"
@@ -244,6 +246,8 @@ class _Draft:
         if not _tells_consent(user.get("consent_categories")):
             self.warnings.append("no_consent_information")
         for name, value in user.items():
+            if not name.endswith(_HASH_ENDINGS):
+                continue
             for suffix, pattern in _HASHES:
                 if name.endswith(suffix) and not (isinstance(value, str) and pattern.fullmatch(value)):
                     message = "must be lower-case hexadecimal"
@@ -256,9 +260,8 @@ def _tells_consent(categories: object) -> bool:
     return all(isinstance(item, str | int) and not isinstance(item, bool) for item in items)
 
 
-def _is_address(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
+@lru_cache(8192)
+def _is_address(value: str) -> bool:
     try:
         ipaddress.ip_address(value)
     except ValueError:

@@ -7,8 +7,38 @@ from http import HTTPStatus
 _ERROR = '{{"error":{{"code":"{}","message":"{}"}}}}'
 
 
+_PREFLIGHT_LINES = (
+    "Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n"
+    "Access-Control-Allow-Headers: Content-Type, Authorization\r\n"
+    "Access-Control-Max-Age: 86400\r\n"
+)
+
+
+def _render(answer: "Answer", origin: bytes | None, keep_alive: bool) -> bytes:
+    status, content_type, body, extra = answer.status, answer.content_type, answer.body, answer.extra
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"]
+    if content_type:
+        lines.append(f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n")
+    lines.append(f"Cache-Control: no-store\r\n{extra}")
+    if origin and len(origin) <= 512 and all(0x20 < byte < 0x7F for byte in origin):
+        lines.append(
+            f"Access-Control-Allow-Origin: {origin.decode('ascii')}\r\n"
+            "Access-Control-Allow-Credentials: true\r\nVary: Origin\r\n"
+        )
+    if answer.status == 204:
+        lines.append(_PREFLIGHT_LINES)
+    if not keep_alive:
+        lines.append("Connection: close\r\n")
+    return ("".join(lines) + "\r\n" + body).encode()
+
+
 class Answer(Enum):
     """What the collector can answer: status, content type, body, extra header lines."""
+
+    def __init__(self, status: int, content_type: str, body: str, extra: str) -> None:
+        self.status, self.content_type, self.body, self.extra = status, content_type, body, extra
+        self.usual = _render(self, None, True)
+        """The whole response in the usual case: no `Origin`, the connection stays open."""
 
     OK = (200, "application/json", "{}", "")
     HEALTHY = (200, "text/plain", "ok", "")
@@ -34,28 +64,7 @@ class Answer(Enum):
     )
 
 
-_PREFLIGHT_LINES = (
-    "Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n"
-    "Access-Control-Allow-Headers: Content-Type, Authorization\r\n"
-    "Access-Control-Max-Age: 86400\r\n"
-)
-
-
 @lru_cache(1024)
 def render(answer: Answer, origin: bytes | None, keep_alive: bool) -> bytes:
     """The whole response. `origin` is the request's header; it is echoed unless it isn't a plausible one."""
-    status, content_type, body, extra = answer.value
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"]
-    if content_type:
-        lines.append(f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n")
-    lines.append(f"Cache-Control: no-store\r\n{extra}")
-    if origin and len(origin) <= 512 and all(0x20 < byte < 0x7F for byte in origin):
-        lines.append(
-            f"Access-Control-Allow-Origin: {origin.decode('ascii')}\r\n"
-            "Access-Control-Allow-Credentials: true\r\nVary: Origin\r\n"
-        )
-    if answer is Answer.PREFLIGHT:
-        lines.append(_PREFLIGHT_LINES)
-    if not keep_alive:
-        lines.append("Connection: close\r\n")
-    return ("".join(lines) + "\r\n" + body).encode()
+    return _render(answer, origin, keep_alive)

@@ -65,7 +65,8 @@ def _version_1(event: Event) -> tuple[Event, tuple[str, ...]]:
 def _half_migrated(event: Event, given: Event) -> tuple[Event, tuple[str, ...]] | None:
     properties = event.get("properties")
     lifts = isinstance(properties, dict)
-    if not lifts and not any(name in event for name in _META) and not {"eventId", "created"} & given.keys():
+    meta = "event_id" in event or "event_timestamp" in event
+    if not lifts and not meta and "eventId" not in given and "created" not in given:
         return None
     warnings: list[str] = []
     context = dict(given)

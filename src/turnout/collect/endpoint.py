@@ -48,8 +48,8 @@ class Endpoint:
     """Decides requests. Keeps only counters, caps and recent ids; one per collector."""
 
     def __init__(self, make_id: Callable[[], str] = new_id) -> None:
-        self.requests: Counter[str] = Counter()
-        """By "endpoint status-code"."""
+        self.requests: Counter[tuple[str, int]] = Counter()
+        """By endpoint and status code."""
         self.events: Counter[tuple[str, str]] = Counter()
         """Recorded events by (source, status)."""
         self.refusals: Counter[str] = Counter()
@@ -73,7 +73,7 @@ class Endpoint:
             reason = Reason("invalid_json", "", str(error))
             records = self._refuse(request, arrival, reason, request.body[:EXCERPT_BYTES])
             answer = Answer.INVALID_JSON
-        self.requests[f"{request.endpoint} {answer.value[0]}"] += 1
+        self.requests[request.endpoint, answer.status] += 1
         for record in records:
             self.events[record.source, record.status] += 1
         return Decision(records, answer)

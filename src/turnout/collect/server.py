@@ -53,7 +53,8 @@ class Target(msgspec.Struct, frozen=True):
 
 
 _NOWHERE = Target(None, None, BATCH_BYTES)
-_Item = tuple[Connection, Sequence[bytes], bytes, bytes, bool]
+_Item = tuple[Connection, Sequence[bytes], Answer | None, bytes | None, bool, bool]
+"""Who asked, what to store, the answer, the request's `Origin`, keep-alive, HEAD."""
 
 
 class CollectServer:
@@ -82,6 +83,7 @@ class CollectServer:
         self._connections: set[Connection] = set()
         self._held = 0
         self._group: list[_Item] = []
+        self._group_bytes = 0
         self._busy = False
         self._thread = ThreadPoolExecutor(1, "append")
         self._server: asyncio.Server | None = None
@@ -163,7 +165,7 @@ class CollectServer:
         origin = headers.get("origin")
         if method != b"POST" or target.access is None or target.endpoint is None:
             answer = _elsewhere(method, target)
-            self.figures[f"{target.endpoint or 'other'} {answer.value[0]}"] += 1
+            self.figures[f"{target.endpoint or 'other'} {answer.status}"] += 1
             self._put(connection, (), answer, origin, keep_alive, head=method == b"HEAD")
             return
         decision = self._endpoint.handle(
@@ -199,12 +201,10 @@ class CollectServer:
         keep_alive: bool,
         head: bool = False,
     ) -> None:
-        data = render(answer, origin, keep_alive) if answer is not None else b""
-        if head:
-            data = data[: data.index(b"\r\n\r\n") + 4]
-        failed = render(Answer.UNAVAILABLE, origin, keep_alive) if records else data
         group = self._group
-        group.append((connection, records, data, failed, not keep_alive))
+        group.append((connection, records, answer, origin, keep_alive, head))
+        for record in records:
+            self._group_bytes += len(record)
         if len(group) == 1 and not self._busy:
             self._loop.call_soon(self._commit)
 
@@ -225,14 +225,16 @@ class CollectServer:
     def _take(self) -> list[_Item]:
         """The open group, or as much of it as one append should hold."""
         group = self._group
-        size = 0
-        for index, item in enumerate(group):
-            size += sum(map(len, item[1]))
-            if size > GROUP_BYTES:
-                self._group = group[index + 1 :]
-                return group[: index + 1]
-        self._group = []
-        return group
+        if self._group_bytes <= GROUP_BYTES:
+            self._group, self._group_bytes = [], 0
+            return group
+        size = taken = 0
+        while size <= GROUP_BYTES:
+            size += sum(map(len, group[taken][1]))
+            taken += 1
+        self._group = group[taken:]
+        self._group_bytes -= size
+        return group[:taken]
 
     def _store(self, records: list[bytes]) -> tuple[bool, float]:
         """In the thread: append, and how long it took (s)."""
@@ -264,8 +266,17 @@ class CollectServer:
     def _answer(self, group: list[_Item], *, failed: bool) -> None:
         if failed:
             self.figures["unavailable"] += sum(1 for item in group if item[1])
-        for connection, _, data, unavailable, close in group:
-            connection.answer(unavailable if failed else data, close)
+        for connection, records, decided, origin, keep_alive, head in group:
+            answer = Answer.UNAVAILABLE if failed and records else decided
+            if answer is None:
+                data = b""
+            elif origin is None and keep_alive:
+                data = answer.usual
+            else:
+                data = render(answer, origin, keep_alive)
+            if head:
+                data = data[: data.index(b"\r\n\r\n") + 4]
+            connection.answer(data, not keep_alive)
 
     def _find(self, url: bytes, authorization: bytes | None) -> Target:
         path, _, query = url.decode("latin-1").partition("?")
