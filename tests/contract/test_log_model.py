@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from turnout.log.interface import Commit, Subscription
+from turnout.log.interface import Batch, Commit, Subscription
 from turnout.log.sqlite import SqliteLog
 from turnout.testing.log_suite import DAY_MS, GROUPS, FakeClock, records_of
 
@@ -18,6 +18,8 @@ Records = st.lists(st.binary(max_size=3000), min_size=1, max_size=5)
 
 class LogModel(RuleBasedStateMachine):
     """`accepted` is a list of everything ever appended; a cursor is a number; retention only forgets the front."""
+
+    log: SqliteLog
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,9 +108,9 @@ class LogModel(RuleBasedStateMachine):
     def pairs(self) -> list[tuple[int, bytes]]:
         return list(zip(self.offsets["accepted"], self.model["accepted"], strict=True))
 
-    def everything(self, stream: str) -> list:  # type: ignore[type-arg]
+    def everything(self, stream: str) -> list[Batch]:
         visitor = self.log.subscribe(stream, None, 0)
-        found = []
+        found: list[Batch] = []
         while batches := visitor.fetch(1000):
             found += batches
         visitor.close()

@@ -61,9 +61,17 @@ class Load:
         self.acknowledged: set[str] = set()
         self._port = port
         self._stop = False
+        self._goal = 0
+        self._reached = asyncio.Event()
 
     async def run(self) -> None:
         await asyncio.gather(*(self._client(number) for number in range(CONNECTIONS)))
+
+    async def acknowledge(self, events: int) -> None:
+        """Wait until so many more events got a 200."""
+        self._goal = len(self.acknowledged) + events
+        self._reached.clear()
+        await self._reached.wait()
 
     def stop(self) -> None:
         self._stop = True
@@ -98,6 +106,8 @@ class Load:
         if answer.startswith(b"HTTP/1.1 200"):
             await reader.readexactly(2)
             self.acknowledged.add(event_id)
+            if len(self.acknowledged) >= self._goal:
+                self._reached.set()
         else:
             raise ConnectionError(answer)
 
@@ -106,9 +116,7 @@ async def crash_rounds(server: Server, load: Load, rounds: int) -> None:
     """Kill something, again and again, while the load goes on."""
     dice = random.Random()
     for _ in range(rounds):
-        goal = len(load.acknowledged) + EVENTS_A_ROUND
-        while len(load.acknowledged) < goal:
-            await asyncio.sleep(0.01)
+        await load.acknowledge(EVENTS_A_ROUND)
         await asyncio.sleep(dice.random() * 0.2)
         victim = dice.choice(["collector", "worker", "everything"])
         if victim == "everything":
