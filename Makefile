@@ -33,8 +33,8 @@ test: setup check ## the whole test suite
 	$(BIN)/pytest
 
 check: setup ## formatting, lint, types, import contracts
-	$(BIN)/ruff format --check src tests tools
-	$(BIN)/ruff check src tests tools
+	$(BIN)/ruff format --check src tests tools bench
+	$(BIN)/ruff check src tests tools bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -42,7 +42,7 @@ bench: setup ## what this machine can do, as ratios to references in the same ru
 	@for tool in wrk nginx; do command -v $$tool >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq wrk nginx-light; \
 	  else echo "bench needs $$tool: sudo apt-get install wrk nginx-light"; exit 1; fi; }; done
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m bench.run $(ROWS)
 
 soak: setup ## crash rounds for as long as asked: make soak ROUNDS=500
 	TURNOUT_CRASH_ROUNDS=$(or $(ROUNDS),200) $(BIN)/pytest tests/crash --timeout 0
