@@ -5,6 +5,7 @@ Each runs until `stop`, publishes its facts twice a second, and follows the appl
 
 import asyncio
 import contextlib
+import math
 import os
 import resource
 import threading
@@ -14,8 +15,8 @@ import structlog
 
 from turnout.collect.endpoint import Endpoint
 from turnout.collect.routes import Directory
-from turnout.collect.server import CollectServer, Limits
-from turnout.control import factsfile
+from turnout.collect.server import COMMIT_BUCKETS_S, CollectServer, Limits
+from turnout.control import applied, factsfile
 from turnout.control.applied import Watcher
 from turnout.control.http import serve_control
 from turnout.deliver.http import HttpDestination, open_session
@@ -23,10 +24,11 @@ from turnout.deliver.worker import Deliverer
 from turnout.destinations import registry
 from turnout.destinations.interface import Context
 from turnout.destinations.interface import Destination as OpenDestination
-from turnout.log.interface import Log
+from turnout.log.interface import Commit, Log
 from turnout.log.sqlite import SqliteLog
 from turnout.model.clock import now_ms
 from turnout.model.config import Destination
+from turnout.model.errors import LogUnavailableError
 from turnout.model.event import ACCEPTED, PROCESSED
 from turnout.model.facts import Facts
 from turnout.process.chain import STANDARD_CHAIN, Chain
@@ -38,6 +40,7 @@ GROUPS = {ACCEPTED: ["process"], PROCESSED: ["deliver"]}
 _FACTS_S = 0.5
 _CONFIG_S = 0.2
 _MAINTAIN_S = 0.25
+_PROBE_S = 5.0
 
 log = structlog.get_logger("app")
 
@@ -90,13 +93,14 @@ async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
         found.suppressed = dict(endpoint.cap.suppressed)
         found.bytes_in = server.figures["bytes"]
         found.commit_seconds = server.figures["commit_us"] / 1e6
-        found.commits = {str(bound): n for bound, n in server.commits.items()}
+        found.commits = {str(bound): server.commits[bound] for bound in (*COMMIT_BUCKETS_S, math.inf)}
         found.damage = stream.damage()
 
     with _maintained(stream):
         await asyncio.gather(
             server.run(stop),
             _every(_CONFIG_S, stop, refresh),
+            _probe(stream, server, stop),
             _publish("collector", settings, watcher, facts, stop),
         )
     stream.close()
@@ -125,6 +129,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     def refresh() -> Chain:
         if (snapshot := watcher.refresh()) is not None:
             deliverer.apply(snapshot)
+            with _tolerated("configuration not kept for the next start"):
+                applied.remember(settings.data_dir, watcher.text)
         return STANDARD_CHAIN
 
     refresh()
@@ -149,7 +155,10 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
     watcher = Watcher(settings.data_dir, os.environ)
 
     def facts(_: Facts) -> None:
+        before = watcher.error
         watcher.refresh()
+        if watcher.error != before:
+            log.warning("configuration not in use", reason=watcher.error)
 
     await asyncio.gather(serve_control(settings, stop), _publish("control", settings, watcher, facts, stop))
 
@@ -179,6 +188,44 @@ def _maintained(stream: Log) -> Iterator[None]:
         thread.join()
 
 
+async def _probe(stream: Log, server: CollectServer, stop: asyncio.Event) -> None:
+    """Keep `server.trouble` true while no request tells: write to the log now and then when nobody else does.
+
+    Without it a collector that nobody asks would find out too late that it can't store, and one in trouble would
+    stay so for ever, because nobody sends to a server that is not ready.
+    """
+    waited, commits = 0.0, 0
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _FACTS_S)
+        waited += _FACTS_S
+        if server.commits.total() != commits and not server.trouble:
+            waited, commits = 0.0, server.commits.total()
+        elif server.trouble or waited >= _PROBE_S:
+            waited, before = 0.0, server.trouble
+            server.trouble = await asyncio.to_thread(_writable, stream)
+            if bool(server.trouble) != bool(before):
+                log.warning("log not writable" if server.trouble else "log writable again", reason=server.trouble)
+
+
+def _writable(stream: Log) -> str:
+    """Why the log takes nothing; empty when it does. Commits for a group that nobody reads with."""
+    try:
+        stream.append(ACCEPTED, [], Commit(ACCEPTED, "probe", 0))
+    except LogUnavailableError as error:
+        return str(error)
+    return ""
+
+
+@contextlib.contextmanager
+def _tolerated(surprise: str) -> Iterator[None]:
+    """Go on after an OSError, with a line in the log."""
+    try:
+        yield
+    except OSError as error:
+        log.warning(surprise, error=str(error))
+
+
 async def _every(seconds: float, stop: asyncio.Event, call: Callable[[], None]) -> None:
     while not stop.is_set():
         call()
@@ -192,8 +239,10 @@ async def _publish(
     """Write this process's facts twice a second. A full disk costs the facts, not the process."""
     started_ms = now_ms()
     pid = os.getpid()
+    failing = False
 
     def publish() -> None:
+        nonlocal failing
         facts = Facts(
             process=process,
             pid=pid,
@@ -207,7 +256,11 @@ async def _publish(
         try:
             factsfile.publish(settings.data_dir, facts)
         except OSError as error:
-            log.warning("facts not written", error=str(error))
+            if not failing:
+                log.warning("facts not written", error=str(error))
+            failing = True
+        else:
+            failing = False
 
     await _every(_FACTS_S, stop, publish)
 

@@ -1,9 +1,10 @@
-"""What is fixed when a process starts, declared once: environment variables and options of `turnout serve`.
+"""What is fixed when a process starts, declared once: environment variables, some of them options too.
 
 What users change while it runs (sites, sources, destinations) is configuration and lives elsewhere.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,8 @@ def _about(description: str) -> msgspec.Meta:
 
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+PREFIX = "TURNOUT_"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,9 +36,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, msgspec.Meta(ge=0), _about("Free disk space below which nothing more is accepted.")
     ] = 256 << 20
     max_connections: Annotated[Count, _about("Client connections at the same time.")] = 10_000
-    head_seconds: Annotated[float, _about("Time a client has to send a request's headers.")] = 10.0
-    body_seconds: Annotated[float, _about("Time a client has to send a request's body.")] = 30.0
-    idle_seconds: Annotated[float, _about("Time an idle connection is kept open.")] = 75.0
+    head_seconds: Annotated[Seconds, _about("Time a client has to send a request's headers.")] = 10.0
+    body_seconds: Annotated[Seconds, _about("Time a client has to send a request's body.")] = 30.0
+    idle_seconds: Annotated[Seconds, _about("Time an idle connection is kept open.")] = 75.0
     ready_lag: Annotated[Count, _about("Events waiting beyond which `/ready` says no.")] = 1_000_000
     egress_private: Annotated[
         Literal["allow", "deny"],
@@ -62,32 +65,69 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def load(environment: Mapping[str, str], **options: str | None) -> Settings:
     """Settings from the environment, options (None: not given) first.
 
-    Raises `ConfigError` with every variable or option that can't be used.
+    An empty variable counts as not set. Raises `ConfigError` with every variable or option that can't be used.
     """
     given: dict[str, str] = {}
     names: dict[str, str] = {}
     for field in Settings.__struct_fields__:
-        variable = f"TURNOUT_{field.upper()}"
+        name = variable(field)
         option = options.get(field)
-        if option is not None:
+        if option is not None and option != environment.get(name):
             given[field], names[field] = option, f"--{field.replace('_', '-')}"
-        elif environment.get(variable):
-            given[field], names[field] = environment[variable], variable
+        elif environment.get(name):
+            given[field], names[field] = environment[name], name
     problems = []
-    for field in ("collect", "control"):
+    listeners = ("collect", "control")
+    for field in listeners:
         if field in given:
             try:
                 address(given[field])
             except ValueError as error:
-                problems.append(Problem(names[field], str(error), "for example 127.0.0.1:8080"))
+                problems.append(Problem(names[field], str(error), f"for example {default(field)}"))
+    if not problems and given.get("collect", default("collect")) == given.get("control", default("control")):
+        fix = "the control port is not for everyone; give it a port of its own"
+        problems.append(Problem(next(names[field] for field in listeners if field in names), "is taken twice", fix))
     for field, value in given.items():
         try:
             msgspec.convert({field: value}, Settings, strict=False)
         except msgspec.ValidationError as error:
-            problems.append(Problem(names[field], f"{value!r} can't be used: {str(error).split(' - at')[0]}"))
+            wrong = f"{value!r} can't be used: {str(error).split(' - at')[0]}"
+            problems.append(Problem(names[field], wrong, f"for example {default(field)}"))
     if problems:
         raise ConfigError(problems)
     return msgspec.convert(given, Settings, strict=False)
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + field.upper()
+
+
+def default(field: str) -> object:
+    """What a setting is unless someone says otherwise."""
+    return getattr(Settings(), field)
+
+
+def descriptions() -> dict[str, str]:
+    """What each setting is for, by its name."""
+    described = {}
+    for field in msgspec.structs.fields(Settings):
+        info = msgspec.inspect.type_info(field.type)
+        assert isinstance(info, msgspec.inspect.Metadata)
+        described[field.name] = str((info.extra_json_schema or {})["description"])
+    return described
+
+
+def strangers(environment: Mapping[str, str], others: Iterable[str]) -> list[Problem]:
+    """Variables that begin like ours but mean nothing: most likely typing errors. `others` are known as well."""
+    known = {*map(variable, Settings.__struct_fields__), *others}
+    problems = []
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, 1, cutoff=0.85)
+            fix = f"did you mean {close[0]}?" if close else "see `turnout serve --help`"
+            problems.append(Problem(name, "is not a variable of turnout and has no effect", fix))
+    return problems
 
 
 def address(text: str) -> tuple[str, int]:

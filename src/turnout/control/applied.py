@@ -2,6 +2,9 @@
 
 The text is kept as it was written: variables are resolved by each process from its own environment, so secrets
 that come from there are not on disk.
+
+What must stay true: a wrong text never replaces a working configuration, whoever wrote it. A running process
+stays with what it has. One that starts reads the copy of the last text that worked (`remember`).
 """
 
 import os
@@ -18,18 +21,44 @@ def applied_path(data_dir: Path) -> Path:
     return data_dir / "config.yaml"
 
 
+def working_path(data_dir: Path) -> Path:
+    """Where the last applied configuration that a worker could use is kept."""
+    return data_dir / "config.working.yaml"
+
+
 def store(data_dir: Path, text: str) -> None:
     """Replace the applied configuration atomically and durably. The caller has validated `text`."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    _replace(applied_path(data_dir), text)
+
+
+def remember(data_dir: Path, text: str) -> None:
+    """Keep `text` as the configuration to start with should a later one be wrong. Raises OSError."""
+    path = working_path(data_dir)
+    if not path.exists() or _read(path) != text:
+        _replace(path, text)
+
+
+def read(data_dir: Path) -> str | None:
+    """The applied configuration as written; None if none was ever applied. Raises OSError, UnicodeDecodeError."""
     path = applied_path(data_dir)
+    return _read(path) if path.exists() else None
+
+
+def _read(path: Path) -> str:
+    with path.open(encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     fd = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
+    with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
-    folder = os.open(data_dir, os.O_RDONLY)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
@@ -40,26 +69,44 @@ class Watcher:
     """Follows the applied configuration; keeps the last one that worked."""
 
     def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
-        self._path, self._environment = applied_path(data_dir), environment
+        self._data_dir, self._environment = data_dir, environment
         self._seen: tuple[int, int, int] | None = None
         self.snapshot = EMPTY
+        self.text = ""
+        """What `snapshot` was read from."""
         self.error = ""
         """Why the newest text is not in use; empty when it is."""
 
     def refresh(self) -> Snapshot | None:
-        """The new configuration if it has changed and is valid, else None. Costs one `stat` when unchanged."""
+        """The new configuration if it has changed and is valid, else None. Costs one `stat` when unchanged.
+
+        At start, while nothing has worked yet, a wrong text gives the last configuration that did.
+        """
+        path = applied_path(self._data_dir)
         try:
-            status = self._path.stat()
+            status = path.stat()
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if stamp == self._seen:
+                return None
+            self._seen = stamp
+            self._take(path)
         except FileNotFoundError:
             return None
-        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-        if stamp == self._seen:
-            return None
-        self._seen = stamp
-        try:
-            self.snapshot = configfile.load(self._path.read_text(encoding="utf-8"), self._environment)
-        except (ConfigError, UnicodeDecodeError) as error:
+        except (ConfigError, OSError, UnicodeDecodeError) as error:
             self.error = str(error)
-            return None
+            return self._fall_back()
         self.error = ""
+        return self.snapshot
+
+    def _take(self, path: Path) -> None:
+        text = _read(path)
+        self.snapshot, self.text = configfile.load(text, self._environment), text
+
+    def _fall_back(self) -> Snapshot | None:
+        if self.snapshot is not EMPTY:
+            return None
+        try:
+            self._take(working_path(self._data_dir))
+        except (ConfigError, OSError, UnicodeDecodeError):
+            return None
         return self.snapshot

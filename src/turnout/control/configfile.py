@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from typing import cast
@@ -34,7 +35,15 @@ _DESTINATION_FIELDS = {
     "dry_mode": bool,
     "delivery": dict,
 }
-_WORDS = {str: "text", list: "a list", dict: "a mapping", int: "a whole number", bool: "true or false"}
+_SOURCE_TYPES = ("web", "mobile", "server")
+_EXPECTED = {
+    str: ("must be text", 'put it in quotes: "…"'),
+    list: ("must be a list", "for example [one, two]"),
+    dict: ("must be a mapping", "names and their values, indented below it or as {name: value}"),
+    int: ("must be a whole number", "for example 100"),
+    bool: ("must be true or false", "write true or false, without quotes"),
+}
+_SITES_FIX = 'start with sites: {"29": {sources: …}}'
 
 
 def load(text: str, environment: Mapping[str, str]) -> Snapshot:
@@ -45,7 +54,8 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
     destinations: dict[str, Destination] = {}
     sites = root.get("sites") or {}
     if not isinstance(sites, dict) or not sites:
-        problems.append(Problem("sites", "there is no site", 'start with sites: {"29": {sources: …}}'))
+        if not any(problem.path == "sites" for problem in problems):
+            problems.append(Problem("sites", "there is no site", _SITES_FIX))
         sites = {}
     for site_key, value in sites.items():
         site, path = str(site_key), join("sites", site_key)
@@ -68,8 +78,9 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
 
 def _source(site: str, name: str, value: object, path: str, problems: list[Problem]) -> Source:
     fields = _mapping(value, path, _SOURCE_FIELDS, problems)
-    _required(fields, ("type", "key"), path, problems)
-    _one_of(fields, "type", ("web", "mobile", "server"), path, problems)
+    _required(fields, "type", f"one of {', '.join(_SOURCE_TYPES)}", path, problems)
+    _required(fields, "key", "a secret of your choice, for example what `uuidgen` prints", path, problems)
+    _one_of(fields, "type", _SOURCE_TYPES, path, problems)
     if fields.get("environment") == "prod":
         fields["environment"] = "production"
     _one_of(fields, "environment", _ENVIRONMENTS, path, problems)
@@ -87,23 +98,22 @@ def _destination(
     site: str, name: str, value: object, path: str, sources: Mapping[str, Source], problems: list[Problem]
 ) -> Destination | None:
     fields = _mapping(value, path, _DESTINATION_FIELDS, problems)
-    _required(fields, ("type", "sources"), path, problems)
+    known = [ref.partition("/")[2] for ref in sources if ref.startswith(f"{site}/")]
+    _required(fields, "type", f"one of {', '.join(sorted(registry.types()))}", path, problems)
+    linkable = f"a list of this site's sources: {', '.join(known) or 'there is none'}"
+    _required(fields, "sources", linkable, path, problems)
     if fields.get("environment") == "prod":
         fields["environment"] = "production"
     _one_of(fields, "environment", _ENVIRONMENTS, path, problems)
     _one_of(fields, "status", ("active", "inactive"), path, problems)
     linked = _texts(fields, "sources", path, problems)
-    known = [ref.partition("/")[2] for ref in sources if ref.startswith(f"{site}/")]
     for index, source in enumerate(linked):
         if source not in known:
             problems.append(Problem(f"{path}.sources[{index}]", f"there is no source {source!r}", _like(source, known)))
-    delivery = Delivery()
-    if isinstance(raw := fields.get("delivery"), dict):
-        try:
-            delivery = msgspec.convert(raw, Delivery)
-        except msgspec.ValidationError as error:
-            problems.append(Problem(f"{path}.delivery", str(error)))
-    fields["delivery"] = delivery
+    raw = fields.get("delivery", {})
+    wrong = list(registry.find_problems(f"{path}.delivery", raw, Delivery))
+    problems += wrong
+    fields["delivery"] = Delivery() if wrong else msgspec.convert(raw, Delivery)
     if "type" not in fields:
         return None
     settings, wrong = registry.validate(str(fields["type"]), fields.get("settings", {}))
@@ -130,7 +140,7 @@ def _mapping(value: object, path: str, known: Mapping[str, type], problems: list
     if value is None:
         return {}
     if not isinstance(value, dict):
-        problems.append(Problem(path, "must be a mapping"))
+        problems.append(Problem(path, *_EXPECTED[dict]))
         return {}
     fields: dict[str, object] = {}
     for key, item in value.items():
@@ -139,13 +149,21 @@ def _mapping(value: object, path: str, known: Mapping[str, type], problems: list
         if expected is None:
             problems.append(Problem(where, "is not known", _like(str(key), known)))
         elif item is not None:
-            if expected is str and isinstance(item, int | float) and not isinstance(item, bool):
-                item = str(item)  # noqa: PLW2901 - YAML reads 29 as a number
-            if not isinstance(item, expected) or (expected is int and isinstance(item, bool)):
-                problems.append(Problem(where, f"must be {_WORDS[expected]}"))
+            read = _from_variable(item, expected)
+            if isinstance(read, expected) and not (expected is int and isinstance(read, bool)):
+                fields[str(key)] = read
             else:
-                fields[str(key)] = item
+                problems.append(Problem(where, *_EXPECTED[expected]))
     return fields
+
+
+def _from_variable(item: object, expected: type) -> object:
+    """A number or switch that a `${VARIABLE}` gave as text; anything else as it is."""
+    if expected is int and isinstance(item, str) and re.fullmatch(r"\d{1,18}", item, re.ASCII):
+        return int(item)
+    if expected is bool and item in ("true", "false"):
+        return item == "true"
+    return item
 
 
 def _members(
@@ -163,10 +181,10 @@ def _name(name: str, path: str, problems: list[Problem]) -> None:
         problems.append(Problem(path, "is no usable name", "letters, digits, _ . and -, 64 at most"))
 
 
-def _required(fields: Mapping[str, object], names: Iterable[str], path: str, problems: list[Problem]) -> None:
-    for name in names:
-        if not fields.get(name):
-            problems.append(Problem(f"{path}.{name}", "is missing"))
+def _required(fields: Mapping[str, object], name: str, fix: str, path: str, problems: list[Problem]) -> None:
+    where = f"{path}.{name}"
+    if not fields.get(name) and not any(problem.path == where for problem in problems):
+        problems.append(Problem(where, "is missing", fix))
 
 
 def _one_of(
@@ -184,7 +202,7 @@ def _texts(fields: Mapping[str, object], name: str, path: str, problems: list[Pr
     assert isinstance(values, list)
     for index, value in enumerate(values):
         if not isinstance(value, str) or not value:
-            problems.append(Problem(f"{path}.{name}[{index}]", "must be text"))
+            problems.append(Problem(f"{path}.{name}[{index}]", *_EXPECTED[str]))
     return tuple(value for value in values if isinstance(value, str) and value)
 
 
@@ -207,6 +225,6 @@ def _unique_files(destinations: Iterable[Destination], problems: list[Problem]) 
     for destination in destinations:
         if destination.type != "file" or (target := getattr(destination.settings, "path", None)) is None:
             continue
-        if (other := seen.setdefault(str(target), destination)) is not destination:
+        if (other := seen.setdefault(posixpath.normpath(str(target)), destination)) is not destination:
             path = join(join("sites", destination.site) + ".destinations", destination.name)
-            problems.append(Problem(f"{path}.settings.path", f"{other.ref} writes this file too"))
+            problems.append(Problem(f"{path}.settings.path", f"{other.ref} writes this file too", "give it another"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 
 import msgspec
 import uvicorn
@@ -23,7 +24,7 @@ def control_app(settings: Settings) -> Litestar:
     @get("/ready", sync_to_thread=True)
     def ready() -> Response[bytes]:
         found = status(settings, now_ms())
-        body = msgspec.json.encode({"ready": found.ready, "problems": found.problems})
+        body = msgspec.json.encode({"ready": found.ready, "problems": found.problems, "warnings": found.warnings})
         return Response(body, status_code=200 if found.ready else 503, media_type=MediaType.JSON)
 
     @get("/metrics", sync_to_thread=True)
@@ -43,14 +44,17 @@ class _Server(uvicorn.Server):
 
 async def serve_control(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until `stop`. Raises OSError if it can't listen."""
-    host, port = address(settings.control)
-    config = uvicorn.Config(
-        control_app(settings), host=host, port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=2
-    )
+    # Bound here, because uvicorn would end the process instead of raising.
+    listener = socket.create_server(address(settings.control), family=_family(settings.control), backlog=128)
+    config = uvicorn.Config(control_app(settings), log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
     server = _Server(config)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     server.should_exit = True
     await serving
+
+
+def _family(text: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if text.startswith("[") else socket.AF_INET

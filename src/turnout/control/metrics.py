@@ -3,13 +3,20 @@
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
-from turnout.control.status import Status
-from turnout.model.facts import Facts
+from turnout.control.status import PROCESSES, Status
+from turnout.model.facts import DestinationFacts, Facts
 
 _BREAKER = {"closed": 0, "half_open": 1, "open": 2}
+_Samples = Iterable[tuple[list[str], float]]
 
 
 def render(status: Status) -> bytes:
@@ -25,17 +32,32 @@ class _Collected(Collector):
 
     def collect(self) -> Iterator[Metric]:
         status = self._status
-        yield _gauge("turnout_ready", "1 when nothing is wrong", [], [([], float(status.ready))])
-        yield _gauge(
-            "turnout_disk_free_bytes", "Free bytes on the data directory's disk", [], [([], status.disk_free_bytes)]
-        )
-        yield _gauge("turnout_log_bytes", "Bytes the log takes", [], [([], status.log_bytes)])
-        rss = [([name], float(facts.rss_bytes)) for name, facts in status.processes.items()]
-        yield _gauge("turnout_memory_bytes", "Resident memory", ["process"], rss)
+        yield from _server(status)
         if (collector := status.processes.get("collector")) is not None:
             yield from _collecting(collector)
         if (worker := status.processes.get("worker")) is not None:
-            yield from _working(worker)
+            yield _gauge("turnout_process_lag_events", "Events waiting to be processed", [], [([], worker.lag)])
+            labels = ["source", "status"]
+            yield _counter("turnout_processed_events", "Processed events, by verdict", labels, _split(worker.events))
+            yield from _delivering(worker.destinations)
+
+
+def _server(status: Status) -> Iterator[Metric]:
+    yield _gauge("turnout_ready", "1 when nothing is wrong", [], [([], status.ready)])
+    yield _gauge("turnout_disk_free_bytes", "Free on the data directory's disk", [], [([], status.disk_free_bytes)])
+    yield _gauge("turnout_log_bytes", "What the log takes on disk", [], [([], status.log_bytes)])
+    yield _gauge("turnout_log_damage", "Parts of the log that were set aside", [], [([], len(status.damage))])
+    up = [([name], float(name not in status.silent)) for name in PROCESSES]
+    yield _gauge("turnout_process_up", "1 when the process speaks", ["process"], up)
+    speaking = [(name, facts) for name, facts in status.processes.items() if name not in status.silent]
+    rss = [([name], float(facts.rss_bytes)) for name, facts in speaking]
+    yield _gauge("turnout_process_resident_memory_bytes", "Resident memory", ["process"], rss)
+    started = [([name], facts.started_ms / 1000) for name, facts in speaking]
+    yield _gauge("turnout_process_start_time_seconds", "When it started, since 1970", ["process"], started)
+    info = InfoMetricFamily("turnout_configuration", "Version of the configuration in use", labels=["process"])
+    for name, facts in speaking:
+        info.add_metric([name], {"version": facts.config_version})
+    yield info
 
 
 def _collecting(facts: Facts) -> Iterator[Metric]:
@@ -57,25 +79,21 @@ def _collecting(facts: Facts) -> Iterator[Metric]:
     yield commit
 
 
-def _working(facts: Facts) -> Iterator[Metric]:
-    yield _gauge("turnout_process_lag", "Events waiting to be processed", [], [([], facts.lag)])
-    yield _counter("turnout_processed_events", "Processed events", ["source", "status"], _split(facts.events))
-    found = facts.destinations.items()
-    label = ["destination"]
-    yield _gauge("turnout_lag", "Events a destination has not reached", label, [([r], d.lag) for r, d in found])
-    yield _gauge("turnout_ledger", "Events waiting for another attempt", label, [([r], d.ledger) for r, d in found])
-    yield _gauge(
-        "turnout_dead_letters", "Events given up, replayable", label, [([r], d.dead_letters) for r, d in found]
-    )
-    yield _gauge("turnout_drift", "Events the sums miss; always 0", label, [([r], d.drift) for r, d in found])
-    yield _counter("turnout_attempts", "Events sent, repeats included", label, [([r], d.attempts) for r, d in found])
-    states = [([ref], float(_BREAKER[destination.breaker])) for ref, destination in found]
-    yield _gauge("turnout_breaker", "0 closed, 1 half open, 2 open", label, states)
-    outcomes = [([ref, word], float(n)) for ref, destination in found for word, n in destination.outcomes.items()]
-    yield _gauge("turnout_outcomes", "Events by outcome now", ["destination", "outcome"], outcomes)
+def _delivering(found: dict[str, DestinationFacts]) -> Iterator[Metric]:
+    def gauge(name: str, text: str, figures: Iterable[float]) -> Metric:
+        return _gauge(name, text, ["destination"], zip(([ref] for ref in found), figures, strict=True))
 
-
-_Samples = Iterable[tuple[list[str], float]]
+    each = found.values()
+    yield gauge("turnout_destination_lag_events", "Events it has not reached", (one.lag for one in each))
+    yield gauge("turnout_ledger_events", "Events waiting for another attempt", (one.ledger for one in each))
+    yield gauge("turnout_dead_letters", "Events given up, replayable", (one.dead_letters for one in each))
+    yield gauge("turnout_drift_events", "Events that the sums miss; always 0", (one.drift for one in each))
+    yield gauge("turnout_breaker_state", "0 closed, 1 half open, 2 open", (_BREAKER[one.breaker] for one in each))
+    attempts = [([ref], float(one.attempts)) for ref, one in found.items()]
+    yield _counter("turnout_attempts", "Events sent, repeats included", ["destination"], attempts)
+    # A gauge, because a replay takes events out of their outcome again.
+    outcomes = [([ref, word], float(n)) for ref, one in found.items() for word, n in one.outcomes.items()]
+    yield _gauge("turnout_outcomes", "Events by what became of them", ["destination", "outcome"], outcomes)
 
 
 def _split(counts: dict[str, int]) -> _Samples:
@@ -85,7 +103,7 @@ def _split(counts: dict[str, int]) -> _Samples:
 def _gauge(name: str, text: str, labels: list[str], samples: _Samples) -> Metric:
     family = GaugeMetricFamily(name, text, labels=labels)
     for values, number in samples:
-        family.add_metric(values, number)
+        family.add_metric(values, float(number))
     return family
 
 

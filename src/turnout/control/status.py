@@ -1,6 +1,9 @@
 """The state of the whole server, from facts and disk: what `/ready`, `/metrics` and `turnout status` show."""
 
+import os
+import re
 import shutil
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -12,53 +15,129 @@ PROCESSES = ("collector", "worker", "control")
 SILENT_MS = 5_000
 
 
+class Rates(msgspec.Struct, kw_only=True):
+    """Events per second, measured between two looks."""
+
+    collected: float = 0.0
+    processed: float = 0.0
+    delivered: dict[str, float] = {}
+    """By destination."""
+
+
 class Status(msgspec.Struct, kw_only=True):
-    """`ready` exactly when `problems` is empty; each problem says what and where."""
+    """`ready` exactly when `problems` is empty: then the server does what it is for.
+
+    `warnings` are for the operator and leave it ready: a destination that fails or log files that were set
+    aside. Each line says what and where.
+    """
 
     ready: bool
     problems: list[str]
+    warnings: list[str]
     processes: dict[str, Facts]
+    silent: list[str]
+    """Processes that should run and have said nothing for 5 s."""
+    damage: list[str]
+    """Parts of the log that had to be set aside."""
     disk_free_bytes: int
     log_bytes: int
+    rates: Rates | None = None
+    """Only where somebody took the time to look twice."""
 
 
 def status(settings: Settings, now_ms: int) -> Status:
     """Look at everything. Reads small files only."""
     processes = factsfile.read(settings.data_dir)
-    problems = []
-    for name in PROCESSES:
-        facts = processes.get(name)
-        if facts is None or now_ms - facts.beat_ms > SILENT_MS:
-            problems.append(f"{name}: not running, or not answering")
-            continue
-        if facts.trouble:
-            problems.append(f"{name}: {facts.trouble}")
-        if facts.config_error:
-            problems.append(f"{name}: the newest configuration is not in use: {facts.config_error}")
-    worker = processes.get("worker")
-    if worker is not None:
-        if worker.lag > settings.ready_lag:
-            problems.append(f"worker: {worker.lag} events wait to be processed, over {settings.ready_lag}")
-        problems += [
-            f"destination {ref}: the sums do not close by {destination.drift} events; run `turnout audit`"
-            for ref, destination in worker.destinations.items()
-            if destination.drift
-        ]
+    silent = [name for name in PROCESSES if not _speaks(processes.get(name), now_ms)]
+    speaking = {name: facts for name, facts in processes.items() if name not in silent}
+    problems = [f"{name}: not running, or not answering" for name in silent]
+    problems += _problems(speaking, settings.ready_lag)
+    damage = _distinct(line for facts in processes.values() for line in facts.damage)
     folder = settings.data_dir if settings.data_dir.exists() else "."
     return Status(
         ready=not problems,
         problems=problems,
+        warnings=[*(f"log: {line}" for line in damage), *_warnings(speaking)],
         processes=processes,
+        silent=silent,
+        damage=damage,
         disk_free_bytes=shutil.disk_usage(folder).free,
         log_bytes=_size(settings),
     )
 
 
-def _size(settings: Settings) -> int:
-    total = 0
-    for path in settings.log_dir.glob("*/*"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
+def rates(before: Status, after: Status) -> Rates:
+    """What happened per second between two looks. A process that was restarted in between counts as 0."""
+    found = Rates()
+    for name in ("collector", "worker"):
+        first, second = before.processes.get(name), after.processes.get(name)
+        if first is None or second is None or first.pid != second.pid or second.beat_ms <= first.beat_ms:
             continue
+        seconds = (second.beat_ms - first.beat_ms) / 1000
+        events = (sum(second.events.values()) - sum(first.events.values())) / seconds
+        if name == "collector":
+            found.collected = events
+        else:
+            found.processed = events
+            found.delivered = {
+                ref: max(0, _delivered(second, ref) - _delivered(first, ref)) / seconds for ref in second.destinations
+            }
+    return found
+
+
+def _speaks(facts: Facts | None, now_ms: int) -> bool:
+    return facts is not None and now_ms - facts.beat_ms <= SILENT_MS
+
+
+def _problems(processes: Mapping[str, Facts], ready_lag: int) -> Iterator[str]:
+    for name, facts in processes.items():
+        if facts.trouble:
+            yield f"{name}: {facts.trouble}"
+        if facts.config_error:
+            yield f"{name}: the newest configuration is not in use: {facts.config_error}"
+    worker = processes.get("worker")
+    if worker is None:
+        return
+    if worker.lag > ready_lag:
+        yield f"worker: {worker.lag} events wait to be processed, over {ready_lag}"
+    for ref, destination in worker.destinations.items():
+        if destination.drift:
+            yield f"destination {ref}: the sums do not close by {destination.drift} events; run `turnout audit`"
+
+
+def _warnings(processes: Mapping[str, Facts]) -> Iterator[str]:
+    """A partner that fails is no reason to turn clients away: the log keeps its events."""
+    if len({facts.config_version for facts in processes.values()}) > 1:
+        yield "the processes do not all have the newest configuration yet"
+    worker = processes.get("worker")
+    for ref, destination in worker.destinations.items() if worker is not None else ():
+        if destination.breaker != "closed":
+            yield f"destination {ref}: breaker {destination.breaker.replace('_', ' ')}: {destination.trouble}"
+        elif destination.trouble:
+            yield f"destination {ref}: {destination.trouble}"
+
+
+def _distinct(lines: Iterable[str]) -> list[str]:
+    """Each damage once: two processes may tell of the same file, in different words."""
+    found: dict[str, str] = {}
+    for line in lines:
+        aside = re.search(r"[^/]+/[^/]+\.damaged\.db", line)
+        found.setdefault(aside[0] if aside else line, line)
+    return list(found.values())
+
+
+def _delivered(facts: Facts, ref: str) -> int:
+    destination = facts.destinations.get(ref)
+    return destination.outcomes.get("delivered", 0) if destination is not None else 0
+
+
+def _size(settings: Settings) -> int:
+    """Bytes on disk: preallocated files count whole."""
+    total = 0
+    for folder, _, names in os.walk(settings.log_dir):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(folder, name)).st_size
+            except FileNotFoundError:
+                continue
     return total

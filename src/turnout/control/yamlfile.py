@@ -1,4 +1,7 @@
-"""Reading `turnout.yaml`: YAML that may not say a thing twice, with `${VARIABLES}`."""
+"""Reading `turnout.yaml`: YAML that may not say a thing twice, with `${VARIABLES}`.
+
+Keys are text as written: `29:` and `"29":` are the same key, and `010:` is not 8.
+"""
 
 import re
 from collections.abc import Hashable, Mapping
@@ -7,21 +10,28 @@ import yaml
 
 from turnout.model.errors import ConfigError, Problem
 
-_VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?::-([^}]*))?\})")
+_VARIABLE = re.compile(
+    r"\$(?: (?P<dollar>\$) | \{(?P<name>[A-Za-z_]\w*) (?: :-(?P<default>[^}]*) )?\} | (?P<broken>\{[^}]*\}?) )", re.X
+)
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, refusing duplicate keys (YAML lets the last one win, unseen)."""
+    """The safe loader, with textual keys, refusing duplicates (YAML lets the last one win, unseen)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be one word or text", key.start_mark)
+            if key.tag == _MERGE:
+                continue
+            if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
                 )
-            seen.add(key)
+            seen.add(key.value)
+            key.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
 
 
@@ -32,28 +42,51 @@ def parse(text: str) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError([Problem(where, f"not readable as YAML: {error.problem}")]) from error
-    except yaml.YAMLError as error:
-        raise ConfigError([Problem("", f"not readable as YAML: {error}")]) from error
+        fix = "keep one" if "stands twice" in str(error.problem) else "mind indentation, quotes and brackets there"
+        raise ConfigError([Problem(where, f"not readable as YAML: {error.problem}", fix)]) from error
+    except (yaml.YAMLError, ValueError) as error:
+        # ValueError: a date that does not exist, a number too long.
+        raise ConfigError([Problem("", f"not readable as YAML: {error}", "put texts in quotes")]) from error
+    except RecursionError as error:
+        raise _too_deep() from error
+
+
+def _too_deep() -> ConfigError:
+    return ConfigError([Problem("", "nested too deeply, or into itself", "write it out without the alias")])
 
 
 def expand(value: object, environment: Mapping[str, str], path: str, problems: list[Problem]) -> object:
-    """Replace `${VAR}` and `${VAR:-default}` in every text of `value`; `$$` is a dollar sign."""
+    """Replace `${VAR}` and `${VAR:-default}` in every text of `value`; `$$` is a dollar sign.
+
+    As in a shell, the default also stands in for a variable that is set but empty. Adds to `problems` every
+    variable that is not set and every `${` that is none. Raises `ConfigError` for a value that holds itself.
+    """
+    try:
+        return _expand(value, environment, path, problems)
+    except RecursionError as error:
+        raise _too_deep() from error
+
+
+def _expand(value: object, environment: Mapping[str, str], path: str, problems: list[Problem]) -> object:
     if isinstance(value, dict):
-        return {key: expand(item, environment, join(path, key), problems) for key, item in value.items()}
+        return {key: _expand(item, environment, join(path, key), problems) for key, item in value.items()}
     if isinstance(value, list):
-        return [expand(item, environment, f"{path}[{i}]", problems) for i, item in enumerate(value)]
+        return [_expand(item, environment, f"{path}[{i}]", problems) for i, item in enumerate(value)]
     if not isinstance(value, str) or "$" not in value:
         return value
 
     def replace(match: re.Match[str]) -> str:
-        name, default = match[1], match[2]
-        if name is None:
+        name, default = match["name"], match["default"]
+        if match["dollar"]:
             return "$"
-        if name not in environment and default is None:
-            problems.append(Problem(path, f"the variable {name} is not set", f"set it, or write ${{{name}:-…}}"))
+        if match["broken"]:
+            problems.append(Problem(path, f"{match[0]} is no variable", "write ${NAME}, or $$ for a dollar sign"))
             return ""
-        return environment.get(name, default or "")
+        if default is not None:
+            return environment.get(name) or default
+        if name not in environment:
+            problems.append(Problem(path, f"the variable {name} is not set", f"set it, or write ${{{name}:-…}}"))
+        return environment.get(name, "")
 
     return _VARIABLE.sub(replace, value)
 

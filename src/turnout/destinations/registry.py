@@ -59,7 +59,7 @@ def validate(type_name: str, settings: object) -> tuple[msgspec.Struct | None, l
     if kind is None:
         known = ", ".join(sorted(types()))
         return None, [Problem("", f"unknown destination type {type_name!r}", f"known types: {known}")]
-    problems = list(_problems("", settings, kind.config))
+    problems = list(find_problems("", settings, kind.config))
     if problems:
         return None, problems
     config = msgspec.convert(settings, kind.config)
@@ -85,7 +85,7 @@ def _nothing_to_add(_config: object) -> list[Problem]:
     return []
 
 
-def _problems(path: str, value: object, expected: object) -> Iterator[Problem]:
+def find_problems(path: str, value: object, expected: object) -> Iterator[Problem]:
     """Every problem of `value`, found by walking down with its type: msgspec itself stops at the first."""
     found = list(_problems_inside(path, value, expected))
     yield from found
@@ -104,18 +104,18 @@ def _problems_inside(path: str, value: object, expected: object) -> Iterator[Pro
     elif typing.get_origin(bare) is dict and isinstance(value, Mapping):
         item_type = typing.get_args(bare)[1]
         for key, item in value.items():
-            yield from _problems(_join(path, key), item, item_type)
+            yield from find_problems(_join(path, key), item, item_type)
     elif typing.get_origin(bare) is list and isinstance(value, list):
         item_type = typing.get_args(bare)[0]
         for index, item in enumerate(value):
-            yield from _problems(_join(path, index), item, item_type)
+            yield from find_problems(_join(path, index), item, item_type)
 
 
 def _problems_of_fields(path: str, value: Mapping[object, object], config: type[msgspec.Struct]) -> Iterator[Problem]:
     fields = {field.encode_name: field for field in msgspec.structs.fields(config)}
     for key, item in value.items():
         if isinstance(key, str) and key in fields:
-            yield from _problems(_join(path, key), item, fields[key].type)
+            yield from find_problems(_join(path, key), item, fields[key].type)
         else:
             close = difflib.get_close_matches(str(key), fields, n=1)
             fix = f"did you mean {close[0]!r}?" if close else f"known settings: {', '.join(fields)}"

@@ -3,9 +3,10 @@
 One `Snapshot` is one version of the whole configuration; stages swap it whole and never see half of one.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 SourceType = Literal["web", "mobile", "server"]
 Environment = Literal["production", "staging", "development"]
@@ -37,15 +38,15 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How hard to try (`destinations.md` §1). Times in ms (`_ms`) or s (`_s`)."""
 
-    timeout_ms: int | None = None
+    timeout_ms: Annotated[Annotated[int, Meta(ge=1, le=120_000)] | None, Meta(examples=[3_000])] = None
     """Per attempt; unset means the destination type's own default."""
-    max_attempts: int = 8
-    max_age_s: int = 86_400
-    backoff_s: float = 2.0
+    max_attempts: Annotated[int, Meta(ge=1, le=100, examples=[8])] = 8
+    max_age_s: Annotated[int, Meta(ge=1, le=30 * 86_400, examples=[86_400])] = 86_400
+    backoff_s: Annotated[float, Meta(ge=0, le=3_600, examples=[2.0])] = 2.0
     """Wait before the second attempt; each further wait is four times longer, at most an hour."""
-    batch_size: int | None = None
+    batch_size: Annotated[Annotated[int, Meta(ge=1, le=10_000)] | None, Meta(examples=[100])] = None
     """Events per request, for destinations that can send several."""
-    ordered: bool = False
+    ordered: Annotated[bool, Meta(examples=[True])] = False
     """Events of one user in order, also through failures."""
 
 

@@ -1,31 +1,30 @@
 """Exceptions with a name. Anything a caller may want to handle is here; each docstring is its message."""
 
+import msgspec
+
 
 class TurnoutError(Exception):
     """Base of everything turnout raises on purpose: the text says what was wrong and what to do."""
 
 
-class ConfigError(TurnoutError):
-    """A configuration that cannot be used. `problems` holds every error, each with its path and a fix."""
-
-    def __init__(self, problems: "list[Problem]") -> None:
-        super().__init__("; ".join(str(problem) for problem in problems))
-        self.problems = problems
-
-
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One thing wrong in a configuration: where (`path`), what (`message`), and what to do (`fix`)."""
 
-    __slots__ = ("fix", "message", "path")
-
-    def __init__(self, path: str, message: str, fix: str = "") -> None:
-        self.path = path
-        self.message = message
-        self.fix = fix
+    path: str
+    message: str
+    fix: str = ""
 
     def __str__(self) -> str:
         where = f"{self.path}: " if self.path else ""
         return f"{where}{self.message}" + (f" ({self.fix})" if self.fix else "")
+
+
+class ConfigError(TurnoutError):
+    """A configuration that cannot be used. `problems` holds every error, each with its path and a fix."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
 
 
 class LogUnavailableError(TurnoutError):
@@ -38,3 +37,7 @@ class LogFullError(LogUnavailableError):
 
 class LeaseLostError(TurnoutError):
     """Another process owns this group's cursor, or this stream's write end."""
+
+
+class ReceiptsUnavailableError(TurnoutError):
+    """The receipts could not be read or written; nothing of the call was kept and it may be repeated."""
