@@ -30,6 +30,7 @@ run: setup ## start the server with a demo site
 	$(BIN)/turnout serve --config examples/demo.yaml
 
 test: setup check ## the whole test suite
+	@tools/system.sh gcc:gcc chromium:chromium nginx:nginx-light
 	$(BIN)/pytest
 
 check: setup ## formatting, lint, types, import contracts
@@ -39,9 +40,7 @@ check: setup ## formatting, lint, types, import contracts
 	$(BIN)/lint-imports
 
 bench: setup ## what this machine can do, as ratios to references in the same run
-	@for tool in wrk nginx; do command -v $$tool >/dev/null || { \
-	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq wrk nginx-light; \
-	  else echo "bench needs $$tool: sudo apt-get install wrk nginx-light"; exit 1; fi; }; done
+	@tools/system.sh wrk:wrk nginx:nginx-light
 	$(BIN)/python -m bench.run $(ROWS)
 
 soak: setup ## crash rounds for as long as asked: make soak ROUNDS=500
