@@ -84,7 +84,7 @@ def test_problems_inside_lists_and_nested_structs_have_their_place() -> None:
         inner: Inner
         words: list[str] = []
 
-    problems = registry._problems("", {"inner": {"siez": 1}, "words": ["a", 2]}, Outer)
+    problems = registry.find_problems("", {"inner": {"siez": 1}, "words": ["a", 2]}, Outer)
     assert [(problem.path, problem.message) for problem in problems] == [
         ("inner.siez", "unknown setting"),
         ("inner.size", "is missing"),
