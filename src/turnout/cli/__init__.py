@@ -5,7 +5,7 @@ Exit codes: 0 done · 1 what you asked about is not as it should be · 2 the cal
 
 import typer
 
-from turnout.cli import dead, events, look, server
+from turnout.cli import bench, dead, events, look, server
 from turnout.cli.output import errors, fail
 from turnout.model.errors import ConfigError, TurnoutError
 
@@ -14,6 +14,7 @@ server.add(app)
 events.add(app)
 look.add(app)
 dead.add(app)
+bench.add(app)
 
 
 def main() -> None:
