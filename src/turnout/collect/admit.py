@@ -8,12 +8,12 @@ from functools import lru_cache
 import msgspec
 
 from turnout.collect.convert import Event, convert
-from turnout.collect.limits import NAME_CHARACTERS, RecentIds
+from turnout.collect.limits import EARLIEST_MS, LATEST_MS, NAME_CHARACTERS, RecentIds
 from turnout.model.event import Reason, Received, Status
 
 _DAY_MS = 86_400_000
-_EARLIEST_MS, _LATEST_MS = 10**11, 10**14
-_WHOLE = re.compile(r"[+-]?\d{1,20}")
+_WHOLE = re.compile(r"-?[0-9]{1,20}")
+_ADDRESS_CHARACTERS = 64
 _HASHES = (("_md5", re.compile(r"[0-9a-f]{32}")), ("_sha256", re.compile(r"[0-9a-f]{64}")))
 _HASH_ENDINGS = tuple(suffix for suffix, _ in _HASHES)
 _SERVER_WRITES = ("dataquality", "warnings", "enrichment")
@@ -33,23 +33,37 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 
 
 class Admission:
-    """Decides about events; remembers only recent ids. `new_id` makes an id for an event without one."""
+    """Decides about events; remembers only recent ids.
 
-    def __init__(self, new_id: Callable[[], str]) -> None:
+    `new_id` makes an id for an event without one; `may_record` counts a refusal and says whether it gets a record.
+    """
+
+    def __init__(self, new_id: Callable[[], str], may_record: Callable[[Arrival, Reason], bool]) -> None:
         self.new_id = new_id
+        self._may_record = may_record
         self._recent = RecentIds()
 
-    def admit(self, event: Event, body: bytes, arrival: Arrival, batch_index: int = -1) -> Received:
-        """The record for one JSON object; `body` is its text as it came. Never raises, never refuses silently."""
+    def forget(self, record: Received) -> None:
+        """The record could not be stored: its event has not been here."""
+        self._recent.forget(record.source, record.event_id)
+
+    def admit(self, event: Event, body: bytes, arrival: Arrival, batch_index: int = -1) -> Received | None:
+        """The record for one JSON object, whose text is `body`; None for a refusal that gets none. Never raises."""
         converted = convert(event)
         warnings = arrival.warnings
-        if converted is not None:
-            event = converted[0]
+        if converted is None:
+            draft = _Draft(event, arrival, self.new_id)
+        else:
+            draft = _Draft(converted[0], arrival, self.new_id)
             warnings += converted[1]
-        draft = _Draft(event, arrival, self.new_id)
+            if event.get("context") is not None and not isinstance(event["context"], dict):
+                draft.reasons.append(_not_an_object("context"))
         refusal = draft.name() or draft.complete()
         if refusal is not None:
-            return refused(refusal, arrival, client_id(event) or self.new_id(), draft.text_name(), body, batch_index)
+            if not self._may_record(arrival, refusal):
+                return None
+            event_id = client_id(draft.event) or self.new_id()
+            return refused(refusal, arrival, event_id, draft.text_name(), body, batch_index)
         if self._recent.seen(arrival.source, draft.event_id, arrival.received_ms):
             draft.warnings.append("duplicate_event_id")
         reshaped = converted is not None or bool(draft.reasons) or draft.dropped
@@ -162,7 +176,7 @@ class _Draft:
         if isinstance(value, dict):
             return value
         if value is not None:
-            self.reasons.append(Reason("invalid_type", name, f"{name} must be an object; it was removed"))
+            self.reasons.append(_not_an_object(name))
         if name in self.event:
             del self.event[name]
             self.filled = True
@@ -188,7 +202,7 @@ class _Draft:
         path = "context.event_timestamp"
         if not isinstance(time, int) or isinstance(time, bool) or time <= 0:
             return Reason("invalid_timestamp", path, "expected milliseconds since 1970, as a whole number")
-        if not _EARLIEST_MS <= time < _LATEST_MS:
+        if not EARLIEST_MS <= time < LATEST_MS:
             return Reason("timestamp_not_ms", path, "expected milliseconds since 1970, 13 digits")
         if time > self._arrival.received_ms + _DAY_MS:
             self.warnings.append("timestamp_in_future")
@@ -220,7 +234,7 @@ class _Draft:
         if not isinstance(device, dict):
             return
         ip = device.get("ip")
-        if ip is not None and not (isinstance(ip, str) and _is_address(ip)):
+        if ip is not None and not (isinstance(ip, str) and len(ip) <= _ADDRESS_CHARACTERS and _is_address(ip)):
             del device["ip"]
             ip = None
             message = "must be an IPv4 or IPv6 address; it was removed"
@@ -246,12 +260,16 @@ class _Draft:
         if not _tells_consent(user.get("consent_categories")):
             self.warnings.append("no_consent_information")
         for name, value in user.items():
-            if not name.endswith(_HASH_ENDINGS):
+            if not name.endswith(_HASH_ENDINGS) or value is None:
                 continue
             for suffix, pattern in _HASHES:
                 if name.endswith(suffix) and not (isinstance(value, str) and pattern.fullmatch(value)):
                     message = "must be lower-case hexadecimal"
                     self.reasons.append(Reason("invalid_format", f"user.{name}", message))
+
+
+def _not_an_object(name: str) -> Reason:
+    return Reason("invalid_type", name, f"{name} must be an object; it was removed")
 
 
 def _tells_consent(categories: object) -> bool:

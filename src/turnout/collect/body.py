@@ -3,13 +3,16 @@
 import json
 import re
 import zlib
+from math import isinf
 
 import msgspec
 
 from turnout.collect.limits import NESTING
+from turnout.model.event import Reason
 
 _decode = msgspec.json.Decoder().decode
 _BOM = b"\xef\xbb\xbf"
+_MEMBERS = 64
 _ESCAPE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u([0-9a-fA-F]{4})|\\.", re.DOTALL)
 
 
@@ -21,8 +24,15 @@ class InvalidJsonError(Exception):
     """The body can't be read as JSON; the text says why and where."""
 
 
-class RefusedValueError(Exception):
-    """Valid JSON that we do not take: the arguments are a reason code and a message."""
+class Parsed(msgspec.Struct, frozen=True, gc=False):
+    """A JSON value. `text` is its JSON, without byte order mark and after repairs."""
+
+    value: object
+    text: bytes
+    repaired: bool = False
+    """Text in it could not be kept as it was (lone surrogates, U+0000)."""
+    suspect: bool = False
+    """Parts of it may have a `flaw`; nothing has one otherwise."""
 
 
 def inflate(body: bytes, encoding: bytes | None, limit: int) -> bytes:
@@ -38,6 +48,9 @@ def inflate(body: bytes, encoding: bytes | None, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while body:
+        if len(parts) == _MEMBERS:
+            # Each costs a copy of what follows it: thousands of empty ones would be an attack.
+            raise InvalidJsonError(f"the gzip data has more than {_MEMBERS} members")
         member = zlib.decompressobj(wbits=31)
         try:
             part = member.decompress(body, limit - size + 1)
@@ -53,11 +66,8 @@ def inflate(body: bytes, encoding: bytes | None, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def parse(body: bytes) -> tuple[object, bool]:
-    """The JSON value of a body, and whether text in it had to be repaired.
-
-    Raises `InvalidJsonError`, or `RefusedValueError` (`number_out_of_range`, `too_deep`).
-    """
+def parse(body: bytes) -> Parsed:
+    """The JSON value of a body. Raises `InvalidJsonError`; what is valid but can't be taken is for `flaw` to find."""
     if body.startswith(_BOM):
         body = body[3:]
     repaired = False
@@ -67,18 +77,26 @@ def parse(body: bytes) -> tuple[object, bool]:
         body = fixed
     try:
         value: object = _decode(body)
-        if body.count(b"{") + body.count(b"[") > NESTING and _depth(value) > NESTING:
-            raise RefusedValueError("too_deep", f"more than {NESTING} levels of nesting")
-    except msgspec.ValidationError as error:
-        _only_numbers_wrong(body)
-        raise RefusedValueError("number_out_of_range", "a number is too large to be kept") from error
+        suspect = body.count(b"{") + body.count(b"[") > NESTING and _depth(value) > NESTING
+    except msgspec.ValidationError:
+        value, suspect = _decode_any_number(body), True
     except msgspec.DecodeError as error:
-        raise InvalidJsonError(str(error)) from error
+        text = str(error)
+        raise InvalidJsonError(text if "byte" in text else f"{text} (byte {len(body)})") from error
     except UnicodeDecodeError as error:
-        raise InvalidJsonError(f"the text is not valid UTF-8: {error.reason}") from error
+        raise InvalidJsonError(_where_not_utf8(body)) from error
     except RecursionError as error:
         raise InvalidJsonError("nested too deeply to be read") from error
-    return value, repaired
+    return Parsed(value, body, repaired, suspect)
+
+
+def flaw(value: object) -> Reason | None:
+    """Why a value can't be taken although it is valid JSON: `too_deep` or `number_out_of_range`."""
+    if _depth(value) > NESTING:
+        return Reason("too_deep", "", f"more than {NESTING} levels of nesting")
+    if _has_infinity(value):
+        return Reason("number_out_of_range", "", "a number is too large to be kept")
+    return None
 
 
 def _repair(match: re.Match[bytes]) -> bytes:
@@ -108,18 +126,40 @@ def _depth(value: object) -> int:
         level = inner
 
 
-def _only_numbers_wrong(body: bytes) -> None:
-    """The fast parser stops at the first large number: is the rest valid? Raises `InvalidJsonError` if not."""
+def _has_infinity(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_infinity, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_infinity, value))
+    return isinstance(value, float) and isinf(value)
 
-    def no_constant(word: str) -> object:
-        raise ValueError(f"{word} is not JSON")
 
+def _decode_any_number(body: bytes) -> object:
+    """For what the fast parser refuses: numbers that can't be kept become infinity, everything else stays strict."""
     try:
-        json.loads(
-            body.decode(),
-            parse_int=lambda _: 0,
-            parse_float=lambda _: 0.0,
-            parse_constant=no_constant,
-        )
+        value: object = json.loads(body.decode(), parse_int=_whole, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise InvalidJsonError(_where_not_utf8(body)) from error
     except (ValueError, RecursionError) as error:
         raise InvalidJsonError(str(error)) from error
+    return value
+
+
+def _whole(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:
+        # More digits than Python converts: what it would cost grows with their square.
+        return float("inf")
+
+
+def _no_constant(word: str) -> object:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _where_not_utf8(body: bytes) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f"the text is not valid UTF-8: {error.reason} (byte {error.start})"
+    return "the text is not valid UTF-8"

@@ -1,12 +1,17 @@
 """Older and half-migrated payloads into version 2 (`collect.md` §5.2, §16). Pure; numbers are the table's rows."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+from turnout.collect.limits import EARLIEST_MS, LATEST_MS
 
 Event = dict[str, object]
 
 _RESERVED = ("event_name", "context", "properties")
 _META = ("event_id", "event_timestamp")
 _CONTEXT_OBJECTS = ("page", "device", "app")
+_ROOT_META = frozenset((*_META, "eventId"))
+_MAY_BE_1 = _ROOT_META | {"properties", *_CONTEXT_OBJECTS}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERSIONS = ("generatorVersion", "containerVersion")
 
 
@@ -18,11 +23,9 @@ def convert(event: Event) -> tuple[Event, tuple[str, ...]] | None:
     context = event.get("context")
     if isinstance(context, dict):
         return _half_migrated(event, context)
-    properties = isinstance(event.get("properties"), dict)
-    if (
-        properties
-        or any(name in event for name in (*_META, "eventId"))
-        or any(isinstance(event.get(name), dict) for name in _CONTEXT_OBJECTS)
+    if not event.keys().isdisjoint(_MAY_BE_1) and (
+        not event.keys().isdisjoint(_ROOT_META)
+        or any(isinstance(event.get(name), dict) for name in ("properties", *_CONTEXT_OBJECTS))
     ):
         return _version_1(event)
     return None
@@ -66,7 +69,8 @@ def _half_migrated(event: Event, given: Event) -> tuple[Event, tuple[str, ...]] 
     properties = event.get("properties")
     lifts = isinstance(properties, dict)
     meta = "event_id" in event or "event_timestamp" in event
-    if not lifts and not meta and "eventId" not in given and "created" not in given:
+    dated = "created" in given and given.get("event_timestamp") is None
+    if not lifts and not meta and not dated and "eventId" not in given:
         return None
     warnings: list[str] = []
     context = dict(given)
@@ -140,8 +144,10 @@ def _time_of_creation(context: Event) -> None:
         return
     try:
         instant = datetime.fromisoformat(created)
-        zoned = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-        context["event_timestamp"] = int(zoned.timestamp() * 1000)
-    except (ValueError, OverflowError):
+    except ValueError:
         # Not an instant: the event is treated as one without a time and says so by `filled_event_timestamp`.
         return
+    zoned = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    time_ms = (zoned - _EPOCH) // timedelta(milliseconds=1)
+    if EARLIEST_MS <= time_ms < LATEST_MS:
+        context["event_timestamp"] = time_ms

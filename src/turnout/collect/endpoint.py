@@ -1,19 +1,21 @@
 """The decision of the collector: a request → its records and its answer. No I/O (`collect.md` §4, §10, §12)."""
 
-import uuid
 from collections import Counter
 from collections.abc import Callable
+from random import getrandbits
 
 import msgspec
 
 from turnout.collect.admit import Admission, Arrival, client_id, refused
 from turnout.collect.answers import Answer
-from turnout.collect.body import InvalidJsonError, RefusedValueError, TooLargeError, inflate, parse
-from turnout.collect.limits import BATCH_BYTES, EVENT_BYTES, EXCERPT_BYTES, RefusalCap, TokenBucket
+from turnout.collect.body import InvalidJsonError, Parsed, TooLargeError, flaw, inflate, parse
+from turnout.collect.limits import BATCH_BYTES, EVENT_BYTES, EXCERPT_BYTES, NAME_CHARACTERS, RefusalCap, TokenBucket
 from turnout.collect.routes import Access
 from turnout.model.event import Reason, Received
 
 _json = msgspec.json.Encoder().encode
+_UUID_CLEARED = ~(0xF000 << 64 | 0xC000 << 48)
+_UUID_VERSION_4 = 0x4000 << 64 | 0x8000 << 48
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -33,15 +35,17 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """What to store (in this order) and what to answer once it is stored."""
+    """What to store (in this order) and what to answer once it is stored. `endpoint` is for the figures."""
 
+    endpoint: str
     records: list[Received]
     answer: Answer
 
 
 def new_id() -> str:
-    """A fresh event id."""
-    return str(uuid.uuid4())
+    """A fresh event id: a random UUID (RFC 9562, version 4), made five times faster than by `uuid.uuid4`."""
+    text = f"{getrandbits(128) & _UUID_CLEARED | _UUID_VERSION_4:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class Endpoint:
@@ -49,118 +53,130 @@ class Endpoint:
 
     def __init__(self, make_id: Callable[[], str] = new_id) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()
-        """By endpoint and status code."""
+        """Answers by endpoint and status code."""
         self.events: Counter[tuple[str, str]] = Counter()
-        """Recorded events by (source, status)."""
+        """Stored events by (source, status)."""
         self.refusals: Counter[str] = Counter()
         """All refusals by reason, recorded or not."""
         self.cap = RefusalCap()
         self.empty_batches = 0
-        self._admission = Admission(make_id)
+        self._admission = Admission(make_id, self._may_record)
         self._rates: dict[str, TokenBucket] = {}
 
     def handle(self, request: Request) -> Decision:
         """Decide one request, in the order of §4. Never raises for anything a client can send."""
         arrival = _arrival(request)
         try:
-            records = self._records(request, arrival)
-            answer = Answer.OK
+            return Decision(request.endpoint, self._records(request, arrival), Answer.OK)
         except TooLargeError as error:
-            message = f"{error.args[0]} bytes are more than this endpoint takes"
-            records = self._refuse(request, arrival, Reason("payload_too_large", "", message), b"")
-            answer = Answer.TOO_LARGE
+            reason = Reason("payload_too_large", "", f"{error.args[0]} bytes are more than this endpoint takes")
+            records = self._refuse(arrival, reason, b"")
+            return Decision(request.endpoint, records, Answer.TOO_LARGE)
         except InvalidJsonError as error:
-            reason = Reason("invalid_json", "", str(error))
-            records = self._refuse(request, arrival, reason, request.body[:EXCERPT_BYTES])
-            answer = Answer.INVALID_JSON
-        self.requests[request.endpoint, answer.status] += 1
-        for record in records:
-            self.events[record.source, record.status] += 1
-        return Decision(records, answer)
+            records = self._refuse(arrival, Reason("invalid_json", "", str(error)), request.body)
+            return Decision(request.endpoint, records, Answer.INVALID_JSON)
+
+    def settle(self, decision: Decision, stored: bool) -> None:
+        """Count a decision: its records are stored, or could not be and the answer says so."""
+        self.requests[decision.endpoint, decision.answer.status if stored else Answer.UNAVAILABLE.status] += 1
+        for record in decision.records:
+            if stored:
+                self.events[record.source, record.status] += 1
+            else:
+                self._admission.forget(record)
 
     def _records(self, request: Request, arrival: Arrival) -> list[Received]:
         limit = EVENT_BYTES if request.endpoint == "events" else BATCH_BYTES
-        if request.too_large or (len(request.body) > limit and not request.content_encoding):
+        if request.too_large:
             raise TooLargeError(request.size)
         body = inflate(request.body, request.content_encoding, limit)
         if len(body) > limit:
             raise TooLargeError(len(body))
         access = request.access
         if access.ga4 and access.refusal is not None:
-            return self._refuse(request, arrival, access.refusal, body[:EXCERPT_BYTES])
-        try:
-            value, repaired = parse(body)
-        except RefusedValueError as error:
-            code, message = error.args
-            reason = access.refusal or Reason(code, "", message)
-            return self._refuse(request, arrival, reason, body[:EXCERPT_BYTES])
-        refusal = access.refusal or _origin_refusal(request) or self._rate_refusal(request)
+            return self._refuse(arrival, access.refusal, body)
+        parsed = parse(body)
         kind = _content_kind(request.content_type)
+        refusal = access.refusal or _origin_refusal(request)
         if refusal is None and kind == "other":
-            message = "send Content-Type: application/json"
-            refusal = Reason("unsupported_content_type", "", message)
+            refusal = Reason("unsupported_content_type", "", "send Content-Type: application/json")
         if refusal is not None:
-            return self._refuse(request, arrival, refusal, body[:EXCERPT_BYTES], value)
-        extra = (("content_type_text_plain",) if kind == "text" else ()) + (("text_repaired",) if repaired else ())
+            return self._refuse(arrival, refusal, body, parsed.value)
+        extra: tuple[str, ...] = ("content_type_text_plain",) if kind == "text" else ()
+        if parsed.repaired:
+            extra += ("text_repaired",)
         if extra:
-            arrival = msgspec.structs.replace(arrival, warnings=arrival.warnings + extra)
-        if request.endpoint != "events":
-            return self._batch(request, arrival, value)
-        if not isinstance(value, dict):
-            reason = Reason("payload_not_object", "", "an event is one JSON object")
-            return self._refuse(request, arrival, reason, body[:EXCERPT_BYTES])
-        return self._capped([self._admission.admit(value, _json(value) if repaired else body, arrival)])
+            arrival = _warned(arrival, extra)
+        if request.endpoint == "events":
+            return self._single(request, arrival, parsed)
+        return self._batch(request, arrival, parsed)
 
-    def _batch(self, request: Request, arrival: Arrival, value: object) -> list[Received]:
+    def _single(self, request: Request, arrival: Arrival, parsed: Parsed) -> list[Received]:
+        value, text = parsed.value, parsed.text
+        refusal = flaw(value) if parsed.suspect else None
+        if refusal is None and not isinstance(value, dict):
+            refusal = Reason("payload_not_object", "", "an event is one JSON object")
+        refusal = refusal or self._rate_refusal(request)
+        return self._refuse(arrival, refusal, text, value) if refusal else self._admit(arrival, text, value)
+
+    def _batch(self, request: Request, arrival: Arrival, parsed: Parsed) -> list[Received]:
         """§10: each element as if it had been sent alone."""
+        value = parsed.value
         if not isinstance(value, dict) or "batch" not in value:
             code = "batch_missing" if isinstance(value, dict) else "payload_not_object"
             reason = Reason(code, "batch", 'the body is {"batch": [event, …]}')
-            return self._refuse(request, arrival, reason, _json(value)[:EXCERPT_BYTES], value)
+            return self._refuse(arrival, reason, parsed.text, value)
         elements = value["batch"]
         if not isinstance(elements, list):
             reason = Reason("batch_not_array", "batch", "batch is an array of events")
-            return self._refuse(request, arrival, reason, _json(value)[:EXCERPT_BYTES], value)
+            return self._refuse(arrival, reason, parsed.text, value)
         if not elements:
             self.empty_batches += 1
-        return self._capped([self._element(element, arrival, i) for i, element in enumerate(elements)])
+        if len(value) > 1:
+            arrival = _warned(arrival, ("batch_extra_keys",))
+        records: list[Received] = []
+        for index, element in enumerate(elements):
+            records += self._element(request, arrival, element, index, parsed.suspect)
+        return records
 
-    def _element(self, element: object, arrival: Arrival, index: int) -> Received:
-        text = _json(element)
-        reason = None
-        if not isinstance(element, dict):
-            reason = Reason("event_not_object", f"batch[{index}]", "an event is one JSON object")
+    def _element(
+        self, request: Request, arrival: Arrival, element: object, index: int, suspect: bool
+    ) -> list[Received]:
+        # Before the element becomes text again: that fails on what is nested deeply enough.
+        refusal = flaw(element) if suspect else None
+        text = b"" if refusal else _json(element)
+        if refusal is None and not isinstance(element, dict):
+            refusal = Reason("event_not_object", f"batch[{index}]", "an event is one JSON object")
         elif len(text) > EVENT_BYTES:
             message = f"{len(text)} bytes are more than the {EVENT_BYTES} an event may have"
-            reason = Reason("batch_item_too_large", f"batch[{index}]", message)
-        if reason is None:
-            assert isinstance(element, dict)
-            return self._admission.admit(element, text, arrival, index)
-        event_id = client_id(element) or self._admission.new_id()
-        return refused(reason, arrival, event_id, "", text[:EXCERPT_BYTES], index)
+            refusal = Reason("batch_item_too_large", f"batch[{index}]", message)
+        refusal = refusal or self._rate_refusal(request)
+        if refusal is not None:
+            return self._refuse(arrival, refusal, text, element, index)
+        return self._admit(arrival, text, element, index)
+
+    def _admit(self, arrival: Arrival, text: bytes, value: object, index: int = -1) -> list[Received]:
+        assert isinstance(value, dict)
+        record = self._admission.admit(value, text, arrival, index)
+        return [] if record is None else [record]
 
     def _refuse(
-        self, request: Request, arrival: Arrival, reason: Reason, payload: bytes, value: object = None
+        self, arrival: Arrival, reason: Reason, payload: bytes, value: object = None, index: int = -1
     ) -> list[Received]:
-        """A refusal of the whole request: one record, unless strangers have had their share."""
-        name = value.get("event_name") if isinstance(value, dict) else None
+        """A refusal of a request or of an element: one record, unless such ones have had their share."""
+        if not self._may_record(arrival, reason):
+            return []
         event_id = client_id(value) or self._admission.new_id()
-        text = name[:256] if isinstance(name, str) else ""
-        return self._capped([refused(reason, arrival, event_id, text, payload)])
+        return [refused(reason, arrival, event_id, _name(value), payload[:EXCERPT_BYTES], index)]
 
-    def _capped(self, records: list[Received]) -> list[Received]:
-        kept = []
-        for record in records:
-            if record.status == "rejected":
-                code = record.reasons[0].code
-                self.refusals[code] += 1
-                owner = "" if record.source.endswith("/") else record.source
-                if not self.cap.records(owner, code, record.received_ms):
-                    continue
-            kept.append(record)
-        return kept
+    def _may_record(self, arrival: Arrival, reason: Reason) -> bool:
+        """Count a refusal; whether it gets a record too."""
+        self.refusals[reason.code] += 1
+        owner = "" if arrival.source.endswith("/") else arrival.source
+        return self.cap.records(owner, reason.code, arrival.received_ms)
 
     def _rate_refusal(self, request: Request) -> Reason | None:
+        """Counts one event against its source's own limit."""
         source = request.access.source
         if source is None or source.max_events_per_second is None:
             return None
@@ -184,6 +200,15 @@ def _arrival(request: Request) -> Arrival:
         request.user_agent.decode("utf-8", "replace") if client_side and request.user_agent else "",
         access.warnings,
     )
+
+
+def _warned(arrival: Arrival, warnings: tuple[str, ...]) -> Arrival:
+    return msgspec.structs.replace(arrival, warnings=arrival.warnings + warnings)
+
+
+def _name(event: object) -> str:
+    name = event.get("event_name") if isinstance(event, dict) else None
+    return name[:NAME_CHARACTERS] if isinstance(name, str) else ""
 
 
 def _unwrapped(ip: str) -> str:

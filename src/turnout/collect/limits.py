@@ -7,6 +7,8 @@ BATCH_BYTES = 512_000
 NESTING = 32
 NAME_CHARACTERS = 256
 EXCERPT_BYTES = 2_048
+EARLIEST_MS, LATEST_MS = 10**11, 10**14
+"""What an event's time lies between (the second excluded): 1973 to 5138 (§6)."""
 
 _PER_SOURCE = (200.0, 2_000.0)
 _STRANGERS = (20.0, 200.0)
@@ -75,3 +77,7 @@ class RecentIds:
             return True
         self._young.add(key)
         return key in self._old
+
+    def forget(self, source: str, event_id: str) -> None:
+        """It was not stored after all: when it is sent again, that is not a repeat."""
+        self._young.discard(hash((source, event_id)))
