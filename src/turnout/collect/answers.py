@@ -5,8 +5,7 @@ from functools import lru_cache
 from http import HTTPStatus
 
 _ERROR = '{{"error":{{"code":"{}","message":"{}"}}}}'
-
-
+_ORIGIN_BYTES = 512
 _PREFLIGHT_LINES = (
     "Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n"
     "Access-Control-Allow-Headers: Content-Type, Authorization\r\n"
@@ -20,7 +19,7 @@ def _render(answer: "Answer", origin: bytes | None, keep_alive: bool) -> bytes:
     if content_type:
         lines.append(f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n")
     lines.append(f"Cache-Control: no-store\r\n{extra}")
-    if origin and len(origin) <= 512 and all(0x20 < byte < 0x7F for byte in origin):
+    if origin:
         lines.append(
             f"Access-Control-Allow-Origin: {origin.decode('ascii')}\r\n"
             "Access-Control-Allow-Credentials: true\r\nVary: Origin\r\n"
@@ -53,6 +52,7 @@ class Answer(Enum):
     BAD_REQUEST = (400, "text/plain", "this is not HTTP/1.1 as RFC 9112 has it\n", "")
     NOT_FOUND = (404, "text/plain", "not here; events go to POST /events\n", "")
     METHOD_NOT_ALLOWED = (405, "text/plain", "use POST\n", "Allow: POST, OPTIONS\r\n")
+    HEALTHY_NOT_ALLOWED = (405, "text/plain", "use GET\n", "Allow: GET, HEAD, OPTIONS\r\n")
     TIMEOUT = (408, "text/plain", "the request did not arrive in time\n", "")
     URI_TOO_LONG = (414, "text/plain", "at most 40960 bytes in the request line\n", "")
     HEADERS_TOO_LARGE = (431, "text/plain", "at most 16384 bytes of headers\n", "")
@@ -64,7 +64,11 @@ class Answer(Enum):
     )
 
 
-@lru_cache(1024)
 def render(answer: Answer, origin: bytes | None, keep_alive: bool) -> bytes:
     """The whole response. `origin` is the request's header; it is echoed unless it isn't a plausible one."""
-    return _render(answer, origin, keep_alive)
+    if origin and (len(origin) > _ORIGIN_BYTES or not all(0x20 < byte < 0x7F for byte in origin)):
+        origin = None
+    return _rendered(answer, origin, keep_alive)
+
+
+_rendered = lru_cache(1024)(_render)

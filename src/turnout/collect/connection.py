@@ -5,13 +5,15 @@ hold more than the limits allow, and hands every complete request to the server.
 back through `answer`, in the order of the requests, after the commit that made their events durable.
 
 What must stay true: one answer per request, never two; whatever can't be parsed ends the connection; a
-connection that is not making progress has a deadline that the server's sweep enforces.
+connection that is not making progress has a deadline that the server's sweep enforces; while a client does not
+read its answers we do not read its requests; what is held of a request that is not complete is accounted for.
 """
 
 import asyncio
 from typing import TYPE_CHECKING, cast
 
 import httptools
+import structlog
 
 from turnout.collect.answers import Answer
 
@@ -24,6 +26,9 @@ PIPELINE = 64
 """Answers a connection may wait for before we stop reading from it."""
 DRAIN_BYTES = 1 << 20
 """How much of a body that is too large we read and drop, so that the client gets to read the answer."""
+LENGTH_DIGITS = 19
+GZIP_SLACK_BYTES = 1_024
+"""What a compressed body may be longer than its limit: the limit is for what comes out of it."""
 
 _WANTED = {
     b"content-type": "content_type",
@@ -33,29 +38,37 @@ _WANTED = {
     b"user-agent": "user_agent",
     b"expect": "expect",
     b"content-length": "content_length",
+    b"connection": "connection",
 }
 _IDLE, _HEAD, _BODY, _CLOSING = range(4)
+
+log = structlog.get_logger("collect")
 
 
 class Connection(asyncio.Protocol):
     """See the module. `server` owns limits, clock, routing and the commit."""
 
     __slots__ = (
-        "_chunks",
-        "_head_bytes",
+        "_body",
+        "_body_limit",
+        "_choked",
+        "_drained",
+        "_eof",
         "_headers",
+        "_held",
         "_parser",
         "_paused",
-        "_pending",
         "_server",
         "_size",
         "_state",
         "_target",
         "_too_large",
         "_transport",
+        "_unseen",
         "_url",
         "deadline",
         "peer",
+        "pending",
     )
 
     def __init__(self, server: "CollectServer") -> None:
@@ -65,13 +78,18 @@ class Connection(asyncio.Protocol):
         self._state = _IDLE
         self._url = b""
         self._headers: dict[str, bytes] = {}
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._head_bytes = 0
+        self._body: bytes | bytearray = b""
+        self._body_limit = 0
+        self._size = 0  # of the headers until they are complete, then of the body
+        self._unseen = 0  # bytes since the parser last handed over a head or a piece of a body
+        self._held = 0  # bytes of the incomplete request, as the server knows it
+        self._drained = 0
         self._too_large = False
-        self._pending = 0
-        self._paused = False
+        self._paused = False  # we do not read
+        self._choked = False  # the client does not read
+        self._eof = False  # the client will send no more
         self._target: Target | None = None
+        self.pending = 0
         self.peer = ""
         self.deadline = 0.0
 
@@ -85,31 +103,44 @@ class Connection(asyncio.Protocol):
         self.deadline = self._server.now + self._server.limits.idle_s
         if not self._server.admit(self):
             self._end(Answer.UNAVAILABLE)
+            if self._server.crowded:
+                self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._state == _CLOSING:
             return
         if self._state == _IDLE:
-            self._state = _HEAD
-            self.deadline = self._server.now + self._server.limits.head_s
+            self._begin()
+        self._unseen += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._end(None if self._pending else Answer.BAD_REQUEST)
+            # The request before it is answered like any other; what follows is not HTTP/1.1 any more.
+            self._end(None)
+            return
+        except httptools.HttpParserCallbackError:
+            log.exception("a request could not be decided")
+            if self._transport is not None:
+                self._transport.abort()
             return
         except httptools.HttpParserError:
             self._end(Answer.BAD_REQUEST)
             return
-        if self._state == _HEAD:
-            self._head_bytes += len(data)
-            if self._head_bytes > REQUEST_LINE_BYTES + HEADER_BYTES:
-                self._end(Answer.HEADERS_TOO_LARGE)
+        if self._unseen > REQUEST_LINE_BYTES + HEADER_BYTES:
+            self._end(Answer.HEADERS_TOO_LARGE)
+        waiting = self._unseen if self._state == _HEAD else len(self._body)
+        if waiting != self._held and self._state != _CLOSING:
+            if self._server.hold(waiting - self._held):
+                self._held = waiting
+            else:
+                self._end(Answer.UNAVAILABLE)
 
     def eof_received(self) -> bool:
         """Half-closed by the client: answers that are on their way still go out, then we close."""
-        if self._state == _CLOSING or not self._pending:
+        self._eof = True
+        if not self.pending:
             return False
-        self._state = _CLOSING
+        self._close_after_answer()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -120,21 +151,29 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read its answers: stop reading from it until it does."""
+        self._choked = True
         self.deadline = self._server.now + self._server.limits.body_s
         self._pause()
 
     def resume_writing(self) -> None:
-        self.deadline = self._server.now + self._server.limits.idle_s
-        self._resume()
+        self._choked = False
+        if self._state != _CLOSING:
+            self.deadline = self._server.now + self._server.limits.idle_s
+        if self.pending < PIPELINE:
+            self._resume()
 
     # httptools
 
     def on_url(self, url: bytes) -> None:
+        if self._state == _IDLE:
+            self._begin()
         self._url += url
         if len(self._url) > REQUEST_LINE_BYTES:
             self._end(Answer.URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._state != _HEAD:
+            return  # a trailer says nothing we want; `_unseen` bounds it
         self._size += len(name) + len(value) + 4
         if self._size > HEADER_BYTES:
             self._end(Answer.HEADERS_TOO_LARGE)
@@ -148,124 +187,150 @@ class Connection(asyncio.Protocol):
             return
         server = self._server
         self._state = _BODY
-        self._size = self._head_bytes = 0
+        self._size = self._unseen = 0
         headers = self._headers
         target = self._target = server.target(self._url, headers.get("authorization"))
         self.deadline = server.now + server.limits.body_s
+        limit = target.body_bytes
+        if "content_encoding" in headers:
+            limit += limit // 100 + GZIP_SLACK_BYTES
+        self._body_limit = limit
         declared = headers.get("content_length", b"0")
-        if declared.isdigit() and int(declared) > target.body_bytes:
+        if len(declared) > LENGTH_DIGITS:
+            self._end(Answer.BAD_REQUEST)
+            return
+        if int(declared) > limit:
             self._too_large = True
             self._size = int(declared)
         if "expect" in headers and headers["expect"].lower() == b"100-continue":
             if self._too_large:
                 self._complete(keep_alive=False)
-            elif not self._pending and self._transport is not None:
+            elif not self.pending and self._transport is not None:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, chunk: bytes) -> None:
         if self._state == _CLOSING:
             return
+        self._unseen = 0
         size = len(chunk)
         if self._too_large:
-            self._head_bytes += size
-            if self._head_bytes > DRAIN_BYTES:
+            self._drained += size
+            if self._drained > DRAIN_BYTES:
                 self._complete(keep_alive=False)
             return
         self._size += size
-        assert self._target is not None
-        if self._size > self._target.body_bytes:
+        if self._size > self._body_limit:
             self._too_large = True
             self._release()
-            return
-        if not self._server.hold(size):
-            self._end(Answer.UNAVAILABLE)
-            return
-        self._chunks.append(chunk)
+        elif not self._body:
+            self._body = chunk
+        else:
+            # One object, however small the pieces are.
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += chunk
 
     def on_message_complete(self) -> None:
-        if self._state != _CLOSING:
-            self._complete(keep_alive=self._parser.should_keep_alive())
+        if self._state == _CLOSING:
+            return
+        keep_alive = self._parser.should_keep_alive()
+        if keep_alive and "connection" in self._headers and self._parser.get_http_version() != "1.1":
+            # HTTP/1.0 asks for it in words, and wants to hear the same words: it gets a close instead.
+            keep_alive = False
+        self._complete(keep_alive)
 
     # the server's side
 
     def answer(self, data: bytes, close: bool) -> None:
         """Send one answer; with `close`, the last one."""
-        self._pending -= 1
+        self.pending -= 1
         transport = self._transport
         if transport is None:
             return
         if data:
             transport.write(data)
-        if close or (self._state == _CLOSING and not self._pending):
+        if close or (self._state == _CLOSING and not self.pending):
             self._finish()
-        elif self._paused and self._pending < PIPELINE // 2:
+        elif self._paused and not self._choked and self.pending < PIPELINE // 2:
             self._resume()
 
     def sweep(self) -> None:
         """Called when the deadline has passed: end what makes no progress."""
         if self._transport is None:
             return
-        if self._state == _CLOSING or self._paused:
+        if self._choked:
             self._transport.abort()
-        elif self._state == _IDLE:
-            if not self._pending:
-                self._transport.close()
+        elif self.pending:
+            return  # it waits for us
+        elif self._state == _CLOSING:
+            self._transport.abort()
+        elif self._state == _IDLE or not self._url:
+            self._transport.close()
         else:
             self._end(Answer.TIMEOUT)
 
     def stop(self) -> None:
         """The server is draining: close when nothing is in hand."""
-        if self._state == _IDLE and not self._pending and self._transport is not None:
+        if self._state == _IDLE and not self.pending and self._transport is not None:
             self._transport.close()
+
+    def _begin(self) -> None:
+        self._state = _HEAD
+        self.deadline = self._server.now + self._server.limits.head_s
 
     def _complete(self, keep_alive: bool) -> None:
         target = self._target
         assert target is not None
-        headers, size, too_large = self._headers, self._size, self._too_large
-        body = b"" if too_large else self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        headers, body = self._headers, self._body
+        refused_bytes = self._size if self._too_large else -1
         method = self._parser.get_method()
         self._release()
         self._url = b""
         self._headers = {}
-        self._size = self._head_bytes = 0
+        self._size = self._unseen = self._drained = 0
         self._too_large = False
-        self._pending += 1
+        self.pending += 1
         if keep_alive and not self._server.draining:
             self._state = _IDLE
             self.deadline = self._server.now + self._server.limits.idle_s
-            if self._pending >= PIPELINE:
+            if self.pending >= PIPELINE:
                 self._pause()
         else:
             keep_alive = False
             self._close_after_answer()
-        self._server.request(self, method, target, headers, body, size if too_large else -1, keep_alive)
+        self._server.request(self, method, target, headers, bytes(body), refused_bytes, keep_alive)
 
     def _end(self, answer: Answer | None) -> None:
         """Answer what can't be a request (None: nothing), behind those still under way, and close."""
         if self._state == _CLOSING:
             return
         self._close_after_answer()
-        self._release()
-        self._pending += 1
+        self.pending += 1
         self._server.refuse(self, answer)
 
     def _close_after_answer(self) -> None:
         self._state = _CLOSING
-        # A close with unread input would make the kernel drop the answer: read and discard for a while.
-        self.deadline = self._server.now + self._server.limits.head_s
+        self._release()
 
     def _finish(self) -> None:
+        """The last answer is written: say so, then read and discard what is still coming.
+
+        To close with unread input would make the kernel drop the answer.
+        """
         assert self._transport is not None
         self._state = _CLOSING
         self.deadline = self._server.now + self._server.limits.linger_s
-        if self._transport.can_write_eof():
+        if self._eof:
+            self._transport.close()
+        else:
             self._transport.write_eof()
-        self._resume()
+            self._resume()
 
     def _release(self) -> None:
-        if self._chunks:
-            self._server.hold(-sum(map(len, self._chunks)))
-            self._chunks = []
+        self._body = b""
+        if self._held:
+            self._server.hold(-self._held)
+            self._held = 0
 
     def _pause(self) -> None:
         if not self._paused and self._transport is not None and not self._transport.is_closing():

@@ -12,6 +12,7 @@ connection leave in the order of its requests.
 
 import asyncio
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ import msgspec
 
 from turnout.collect.answers import Answer, render
 from turnout.collect.connection import Connection
-from turnout.collect.endpoint import Endpoint, Request
+from turnout.collect.endpoint import Decision, Endpoint, Request
 from turnout.collect.limits import BATCH_BYTES, EVENT_BYTES
 from turnout.collect.routes import Access, Directory, route
 from turnout.model.clock import Clock, now_ms
@@ -30,6 +31,8 @@ from turnout.model.event import encode
 
 GROUP_BYTES = 8 << 20
 TARGETS = 10_000
+TARGET_BYTES = 1_024
+"""Longer URLs and credentials are looked up every time, so that the cache stays within some megabytes."""
 COMMIT_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -38,6 +41,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     connections: int = 10_000
     held_bytes: int = 256 << 20
+    """Requests in hand: incomplete ones, and records that wait for their append."""
     head_s: float = 10.0
     body_s: float = 30.0
     idle_s: float = 75.0
@@ -52,9 +56,11 @@ class Target(msgspec.Struct, frozen=True):
     body_bytes: int
 
 
+_ABSOLUTE = re.compile(r"^https?://[^/]*", re.IGNORECASE)
+"""What the absolute form of a request target (RFC 9112, 3.2.2) has before the path."""
 _NOWHERE = Target(None, None, BATCH_BYTES)
-_Item = tuple[Connection, Sequence[bytes], Answer | None, bytes | None, bool, bool]
-"""Who asked, what to store, the answer, the request's `Origin`, keep-alive, HEAD."""
+_Item = tuple[Connection, Sequence[bytes], Decision | None, bytes | None, bool, bool]
+"""Who asked, what to store, what was decided (None: hang up), the request's `Origin`, keep-alive, HEAD."""
 
 
 class CollectServer:
@@ -84,6 +90,7 @@ class CollectServer:
         self._held = 0
         self._group: list[_Item] = []
         self._group_bytes = 0
+        self._append_bytes = 0
         self._busy = False
         self._thread = ThreadPoolExecutor(1, "append")
         self._server: asyncio.Server | None = None
@@ -131,11 +138,16 @@ class CollectServer:
         self._connections.add(connection)
         return len(self._connections) <= self.limits.connections and not self.draining
 
+    @property
+    def crowded(self) -> bool:
+        """So many connections over the limit that they don't even get an answer."""
+        return len(self._connections) > self.limits.connections * 1.1 + 10
+
     def forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
 
     def hold(self, size: int) -> bool:
-        """Account for body bytes held in memory (negative: given back); False if there is no room."""
+        """Account for bytes of incomplete requests (negative: given back); False if there is no room."""
         if size > 0 and self._held + size > self.limits.held_bytes:
             return False
         self._held += size
@@ -146,9 +158,11 @@ class CollectServer:
         key = (url, authorization)
         target = self._targets.get(key)
         if target is None:
-            if len(self._targets) >= TARGETS:
-                self._targets.clear()
-            target = self._targets[key] = self._find(url, authorization)
+            target = self._find(url, authorization)
+            if len(url) + len(authorization or b"") <= TARGET_BYTES:
+                if len(self._targets) >= TARGETS:
+                    self._targets.clear()
+                self._targets[key] = target
         return target
 
     def request(
@@ -165,8 +179,12 @@ class CollectServer:
         origin = headers.get("origin")
         if method != b"POST" or target.access is None or target.endpoint is None:
             answer = _elsewhere(method, target)
-            self.figures[f"{target.endpoint or 'other'} {answer.status}"] += 1
-            self._put(connection, (), answer, origin, keep_alive, head=method == b"HEAD")
+            decision = Decision(target.endpoint or "other", [], answer)
+            self._put(connection, decision, origin, keep_alive, head=method == b"HEAD")
+            return
+        if self._held + self._group_bytes + self._append_bytes > self.limits.held_bytes:
+            # The disk does not keep up; what we can't hold we must not take.
+            self._put(connection, Decision(target.endpoint, [], Answer.UNAVAILABLE), origin, keep_alive)
             return
         decision = self._endpoint.handle(
             Request(
@@ -184,25 +202,30 @@ class CollectServer:
             )
         )
         self.figures["bytes"] += len(body)
-        self._put(connection, [encode(record) for record in decision.records], decision.answer, origin, keep_alive)
+        self._put(connection, decision, origin, keep_alive)
 
     def refuse(self, connection: Connection, answer: Answer | None) -> None:
-        """An answer to what was not a request; the connection ends with it."""
-        self._put(connection, (), answer, None, False)
+        """An answer to what was not a request (None: no answer); the connection ends with it."""
+        self._put(connection, None if answer is None else Decision("other", [], answer), None, False)
 
     # the group commit
 
     def _put(
         self,
         connection: Connection,
-        records: Sequence[bytes],
-        answer: Answer | None,
+        decision: Decision | None,
         origin: bytes | None,
         keep_alive: bool,
         head: bool = False,
     ) -> None:
+        records = [encode(record) for record in decision.records] if decision is not None else []
+        item = (connection, records, decision, origin, keep_alive, head)
+        if not records and connection.pending == 1:
+            # Nothing to wait for, neither a commit nor an earlier answer.
+            self._answer((item,), stored=True)
+            return
         group = self._group
-        group.append((connection, records, answer, origin, keep_alive, head))
+        group.append(item)
         for record in records:
             self._group_bytes += len(record)
         if len(group) == 1 and not self._busy:
@@ -214,7 +237,7 @@ class CollectServer:
             return
         records = [record for item in group for record in item[1]]
         if not records:
-            self._answer(group, failed=False)
+            self._answer(group, stored=True)
             if self._group:
                 self._loop.call_soon(self._commit)
             return
@@ -226,12 +249,14 @@ class CollectServer:
         """The open group, or as much of it as one append should hold."""
         group = self._group
         if self._group_bytes <= GROUP_BYTES:
+            self._append_bytes = self._group_bytes
             self._group, self._group_bytes = [], 0
             return group
         size = taken = 0
         while size <= GROUP_BYTES:
             size += sum(map(len, group[taken][1]))
             taken += 1
+        self._append_bytes = size
         self._group = group[taken:]
         self._group_bytes -= size
         return group[:taken]
@@ -258,28 +283,30 @@ class CollectServer:
             bound = next((bucket for bucket in COMMIT_BUCKETS_S if seconds <= bucket), float("inf"))
             self.commits[bound] += 1
             self.figures["commit_us"] += int(seconds * 1e6)
+        self._append_bytes = 0
         if self._group:
             # Before the answers, so that the disk works while we write them.
             self._loop.call_soon(self._commit)
-        self._answer(group, failed=not stored)
+        self._answer(group, stored=stored)
 
-    def _answer(self, group: list[_Item], *, failed: bool) -> None:
-        if failed:
-            self.figures["unavailable"] += sum(1 for item in group if item[1])
-        for connection, records, decided, origin, keep_alive, head in group:
-            answer = Answer.UNAVAILABLE if failed and records else decided
-            if answer is None:
-                data = b""
-            elif origin is None and keep_alive:
-                data = answer.usual
-            else:
-                data = render(answer, origin, keep_alive)
+    def _answer(self, group: Sequence[_Item], *, stored: bool) -> None:
+        settle = self._endpoint.settle
+        for connection, records, decision, origin, keep_alive, head in group:
+            if decision is None:
+                connection.answer(b"", close=True)
+                continue
+            done = stored or not records
+            settle(decision, done)
+            answer = decision.answer if done else Answer.UNAVAILABLE
+            data = answer.usual if origin is None and keep_alive else render(answer, origin, keep_alive)
             if head:
                 data = data[: data.index(b"\r\n\r\n") + 4]
             connection.answer(data, not keep_alive)
 
     def _find(self, url: bytes, authorization: bytes | None) -> Target:
         path, _, query = url.decode("latin-1").partition("?")
+        if not path.startswith("/"):
+            path = _ABSOLUTE.sub("", path)
         endpoint = route(path)
         if endpoint is None:
             return Target("healthy", None, 0) if path in ("/healthy", "/healthy/") else _NOWHERE
@@ -297,6 +324,8 @@ def _elsewhere(method: bytes, target: Target) -> Answer:
     """The answer to what is not a POST to a collect endpoint (`collect.md` §1)."""
     if target.endpoint is None:
         return Answer.NOT_FOUND
+    if method == b"OPTIONS":
+        return Answer.PREFLIGHT
     if target.endpoint == "healthy":
-        return Answer.HEALTHY if method in (b"GET", b"HEAD") else Answer.METHOD_NOT_ALLOWED
-    return Answer.PREFLIGHT if method == b"OPTIONS" else Answer.METHOD_NOT_ALLOWED
+        return Answer.HEALTHY if method in (b"GET", b"HEAD") else Answer.HEALTHY_NOT_ALLOWED
+    return Answer.METHOD_NOT_ALLOWED
