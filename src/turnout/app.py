@@ -85,9 +85,6 @@ async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
         found.trouble = server.trouble
         found.connections = server.connections
         found.requests = {f"{name} {code}": n for (name, code), n in endpoint.requests.items()}
-        found.requests |= {key: n for key, n in server.figures.items() if " " in key}
-        if unavailable := server.figures["unavailable"]:
-            found.requests["events 503"] = unavailable
         found.events = {f"{source or '-'} {status}": n for (source, status), n in endpoint.events.items()}
         found.refusals = dict(endpoint.refusals)
         found.suppressed = dict(endpoint.cap.suppressed)
@@ -249,6 +246,7 @@ async def _publish(
             started_ms=started_ms,
             beat_ms=now_ms(),
             config_version=watcher.snapshot.version,
+            config_seen=watcher.seen,
             config_error=watcher.error,
             rss_bytes=_rss_bytes(),
         )

@@ -31,6 +31,14 @@ def store(data_dir: Path, text: str) -> None:
     _replace(applied_path(data_dir), text)
 
 
+def withdraw(data_dir: Path, before: str | None) -> None:
+    """Put back what was applied before; None: nothing was."""
+    if before is None:
+        applied_path(data_dir).unlink(missing_ok=True)
+    else:
+        store(data_dir, before)
+
+
 def remember(data_dir: Path, text: str) -> None:
     """Keep `text` as the configuration to start with should a later one be wrong. Raises OSError."""
     path = working_path(data_dir)
@@ -70,10 +78,12 @@ class Watcher:
 
     def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
         self._data_dir, self._environment = data_dir, environment
-        self._seen: tuple[int, int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self.snapshot = EMPTY
         self.text = ""
         """What `snapshot` was read from."""
+        self.seen = ""
+        """Version of the newest text, in use or not."""
         self.error = ""
         """Why the newest text is not in use; empty when it is."""
 
@@ -86,10 +96,12 @@ class Watcher:
         try:
             status = path.stat()
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-            if stamp == self._seen:
+            if stamp == self._stamp:
                 return None
-            self._seen = stamp
-            self._take(path)
+            self._stamp = stamp
+            text = _read(path)
+            self.seen = configfile.version(text)
+            self._take(text)
         except FileNotFoundError:
             return None
         except (ConfigError, OSError, UnicodeDecodeError) as error:
@@ -98,15 +110,14 @@ class Watcher:
         self.error = ""
         return self.snapshot
 
-    def _take(self, path: Path) -> None:
-        text = _read(path)
+    def _take(self, text: str) -> None:
         self.snapshot, self.text = configfile.load(text, self._environment), text
 
     def _fall_back(self) -> Snapshot | None:
         if self.snapshot is not EMPTY:
             return None
         try:
-            self._take(working_path(self._data_dir))
+            self._take(_read(working_path(self._data_dir)))
         except (ConfigError, OSError, UnicodeDecodeError):
             return None
         return self.snapshot

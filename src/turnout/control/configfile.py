@@ -72,8 +72,12 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
     _unique_files(destinations.values(), problems)
     if problems:
         raise ConfigError(problems)
-    version = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return Snapshot(version=version, sites=frozenset(map(str, sites)), sources=sources, destinations=destinations)
+    return Snapshot(version=version(text), sites=frozenset(map(str, sites)), sources=sources, destinations=destinations)
+
+
+def version(text: str) -> str:
+    """A short name for exactly this text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _source(site: str, name: str, value: object, path: str, problems: list[Problem]) -> Source:

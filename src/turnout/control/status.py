@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from turnout.control import factsfile
+from turnout.model.config import EMPTY
 from turnout.model.facts import Facts
 from turnout.settings import Settings
 
@@ -33,11 +34,11 @@ class Status(msgspec.Struct, kw_only=True):
 
     ready: bool
     problems: list[str]
-    warnings: list[str]
+    warnings: list[str] = []
     processes: dict[str, Facts]
-    silent: list[str]
+    silent: list[str] = []
     """Processes that should run and have said nothing for 5 s."""
-    damage: list[str]
+    damage: list[str] = []
     """Parts of the log that had to be set aside."""
     disk_free_bytes: int
     log_bytes: int
@@ -93,8 +94,8 @@ def _problems(processes: Mapping[str, Facts], ready_lag: int) -> Iterator[str]:
     for name, facts in processes.items():
         if facts.trouble:
             yield f"{name}: {facts.trouble}"
-        if facts.config_error:
-            yield f"{name}: the newest configuration is not in use: {facts.config_error}"
+        if facts.config_error and facts.config_version == EMPTY.version:
+            yield f"{name}: there is no usable configuration: {facts.config_error}"
     worker = processes.get("worker")
     if worker is None:
         return
@@ -106,9 +107,11 @@ def _problems(processes: Mapping[str, Facts], ready_lag: int) -> Iterator[str]:
 
 
 def _warnings(processes: Mapping[str, Facts]) -> Iterator[str]:
-    """A partner that fails is no reason to turn clients away: the log keeps its events."""
+    """What is no reason to turn clients away: the log keeps the events of a partner that fails, for example."""
+    refused = {facts.config_error for facts in processes.values() if facts.config_version != EMPTY.version} - {""}
+    yield from (f"the newest configuration is not in use: {error}" for error in sorted(refused))
     if len({facts.config_version for facts in processes.values()}) > 1:
-        yield "the processes do not all have the newest configuration yet"
+        yield "not every process has the newest configuration yet"
     worker = processes.get("worker")
     for ref, destination in worker.destinations.items() if worker is not None else ():
         if destination.breaker != "closed":

@@ -24,7 +24,11 @@ class Facts(msgspec.Struct, kw_only=True):
     started_ms: int
     beat_ms: int
     config_version: str = ""
+    """Of the configuration in use."""
+    config_seen: str = ""
+    """Of the newest one, in use or not."""
     config_error: str = ""
+    """Why the newest one is not in use; empty when it is."""
     trouble: str = ""
     """Why the process can't do its work now; empty when it can."""
     rss_bytes: int = 0
