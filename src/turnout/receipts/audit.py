@@ -7,7 +7,9 @@ import msgspec
 from turnout.log.interface import Log
 from turnout.model.event import ACCEPTED, PROCESSED
 from turnout.model.outcome import OUTCOME_OF, Code
-from turnout.receipts.store import ATTEMPTS, Store
+from turnout.receipts import index
+from turnout.receipts.records import Registered
+from turnout.receipts.store import Store
 
 
 class DestinationAudit(msgspec.Struct, kw_only=True):
@@ -19,6 +21,7 @@ class DestinationAudit(msgspec.Struct, kw_only=True):
     lag: int
     drift: int
     findings: list[str] = []
+    removed: bool = False
 
 
 class Audit(msgspec.Struct, kw_only=True):
@@ -39,47 +42,73 @@ def audit(log: Log, store: Store) -> Audit:
         waiting.close()
     store.db.execute("BEGIN")
     try:
+        # The first read fixes the moment. The end of the log is read after it, so that no cursor can be beyond.
+        registered = store.registered()
         end = log.end(PROCESSED)
-        reports = [
-            _destination(store, ref, number, cursor, end)
-            for ref, (number, cursor) in sorted(store.destinations().items())
-        ]
+        reports = [_destination(store, one, end) for one in registered]
     finally:
         store.db.execute("ROLLBACK")
     closes = not any(report.drift or report.findings for report in reports)
     return Audit(accepted=log.end(ACCEPTED), unprocessed=unprocessed, destinations=reports, closes=closes)
 
 
-def _destination(store: Store, ref: str, number: int, cursor: int, end: int) -> DestinationAudit:
+def _destination(store: Store, one: Registered, end: int) -> DestinationAudit:
     recount: Counter[int] = Counter()
-    findings = []
+    findings: list[str] = []
     after = None
-    rows = store.db.execute("SELECT base, codes FROM outcomes WHERE destination=? ORDER BY base", (number,))
+    low, high = index.extent(store.db)
+    low, high = max(low, one.since), min(high, one.cursor)
+    covered = 0
+    rows = store.db.execute("SELECT base, codes FROM outcomes WHERE destination=? ORDER BY base", (one.id,))
     for base, codes in rows:
         if after is not None and base < after:
             findings.append(f"the batch at offset {base} has outcomes twice")
         after = base + len(codes)
         recount.update(codes)
-    if after is not None and after > cursor:
-        findings.append(f"there are outcomes up to offset {after}, beyond the cursor at {cursor}")
-    for code, n in store.db.execute("SELECT code, n FROM expired WHERE destination=?", (number,)):
+        covered += max(0, min(after, high) - max(base, low))
+    if after is not None and after > one.cursor:
+        findings.append(f"there are outcomes up to offset {after}, beyond the cursor at {one.cursor}")
+    if one.cursor > end:
+        findings.append(f"the cursor at {one.cursor} is beyond the end of the log at {end}: was the log removed?")
+    missing = index.count(store.db, low, high) - covered if low < high else 0
+    if missing:
+        findings.append(f"{missing} events between offsets {low} and {high} have no outcome")
+    for code, n in store.db.execute("SELECT code, n FROM expired WHERE destination=?", (one.id,)):
         recount[code] += n
-    counted = store.counts(number)
-    del counted[ATTEMPTS]
-    drift = sum(abs(recount[code] - counted[code]) for code in set(recount) | set(counted))
-    pending = store.ledger_size(number)
-    if recount[Code.PENDING] != pending:
-        drift += abs(recount[Code.PENDING] - pending)
-        findings.append(f"{recount[Code.PENDING]} events are pending, but {pending} are in the retry ledger")
+    drift = abs(missing) + _counters(store, one.id, recount, findings)
     outcomes: Counter[str] = Counter()
     for code, n in recount.items():
         if code != Code.NOT_OFFERED:
             outcomes[OUTCOME_OF[Code(code)]] += n
     return DestinationAudit(
-        destination=ref,
+        destination=one.ref,
         offered=sum(outcomes.values()),
         outcomes=dict(outcomes),
-        lag=max(0, end - cursor),
+        lag=0 if one.removed else max(0, end - one.cursor),
         drift=drift,
         findings=findings,
+        removed=one.removed,
     )
+
+
+def _counters(store: Store, destination: int, recount: Counter[int], findings: list[str]) -> int:
+    """Compare the rows with the counters, the ledger and the dead letters; gives the drift."""
+    figures = store.figures(destination)
+    drift = 0
+    for code in Code:
+        counted = figures.codes.get(code, 0)
+        if recount[code] != counted:
+            drift += abs(recount[code] - counted)
+            findings.append(f"{recount[code]} events are {code.name.lower()}, but the counter says {counted}")
+    for unknown in set(recount) - set(Code):
+        n = recount.pop(unknown)
+        drift += n
+        findings.append(f"{n} events have the unknown outcome {unknown}")
+    for what, rows, expected in (
+        ("in the retry ledger", store.ledger_size(destination), recount[Code.PENDING]),
+        ("dead letters", store.dead_size(destination), figures.dead),
+    ):
+        if rows != expected:
+            drift += abs(rows - expected)
+            findings.append(f"{rows} events are {what}, but there should be {expected}")
+    return drift

@@ -1,20 +1,40 @@
 """Where an event id is in the stream `processed`, for every event kept, at eight bytes each.
 
-Per batch the 64-bit hashes of its ids are stored as they come. In the background, about 100,000 at a time are
-merged into a run: one sorted array of numbers whose high 40 bits are the hash's and whose low 24 are the record's
-offset within the run. A look-up is a bisect per run. Equal hashes only cost a second look: the record itself decides.
+The 64-bit hashes of the ids are stored as they come, a row for each stretch of offsets. In the background, about
+100,000 at a time are merged into a run: an array of numbers in ascending order whose high 40 bits are the hash's and
+whose low 24 are the record's offset within the run. Runs are stored in 256 parts, by the first byte of the hash, so
+that a look-up reads a few kilobytes of each. Equal hashes only cost a second look: the record itself decides.
 """
 
 import sqlite3
+import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 
 from turnout.receipts.store import Store
 
 MERGE_RECORDS = 100_000
 _LOW = (1 << 24) - 1
+_HIGH = ((1 << 64) - 1) ^ _LOW
+
+
+class Stretch(NamedTuple):
+    """Hashes of the records from offset `base` up to `next`, eight bytes each."""
+
+    base: int
+    next: int
+    hashes: bytes
+
+
+class Run(NamedTuple):
+    """What stretches are merged into: parts by the first byte of the hash."""
+
+    first: int
+    next: int
+    parts: list[tuple[int, bytes]]
 
 
 def digest(event_id: str) -> bytes:
@@ -23,66 +43,121 @@ def digest(event_id: str) -> bytes:
 
 
 class Index:
-    """Writes and reads the index in the receipts' file. Its cursor is the end of its last row."""
+    """Writes the index into the receipts' file; raises what `Store` raises."""
 
     def __init__(self, store: Store) -> None:
-        self._db = store.db
+        self._store = store
+        # Kept in mind so that asking whether a merge is due costs nothing.
+        found = store.db.execute("SELECT min(base), max(next), sum(length(hashes)) FROM ids").fetchone()
+        self._first: int | None = found[0]
+        self._next, self._records = found[1] or 0, (found[2] or 0) // 8
 
     def cursor(self) -> int:
         """The offset up to which every record is indexed."""
-        ids: int | None = self._db.execute("SELECT max(next) FROM ids").fetchone()[0]
-        runs: int | None = self._db.execute("SELECT max(next) FROM runs").fetchone()[0]
-        return max(ids or 0, runs or 0)
+        return extent(self._store.db)[1]
 
     def add(self, batches: Iterable[tuple[int, list[str]]]) -> None:
-        """Index batches (base, ids of its records), in order."""
-        rows = [(base, base + len(ids), b"".join(map(digest, ids))) for base, ids in batches]
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT OR REPLACE INTO ids VALUES (?,?,?)", rows)
+        """Index batches (base, ids of its records), in order. Batches without a gap between share a row."""
+        rows: list[tuple[int, int, list[str]]] = []
+        for base, ids in batches:
+            if rows and rows[-1][1] == base:
+                first, _, before = rows[-1]
+                rows[-1] = (first, base + len(ids), before + ids)
+            else:
+                rows.append((base, base + len(ids), ids))
+        stretches = [Stretch(base, following, b"".join(map(digest, ids))) for base, following, ids in rows]
+        with self._store.transaction():
+            self._store.db.executemany("INSERT INTO ids VALUES (?,?,?)", stretches)
+        if stretches:
+            self._first = stretches[0].base if self._first is None else self._first
+            self._next = stretches[-1].next
+            self._records += sum(len(one.hashes) for one in stretches) // 8
 
-    def merge(self, now_ms: int) -> bool:
-        """Merge the oldest rows into a run if there are enough; whether it did. Takes about 0.1 s."""
-        rows: list[tuple[int, int, bytes]] = []
-        count = 0
-        for base, following, hashes in self._db.execute("SELECT base, next, hashes FROM ids ORDER BY base"):
-            if rows and following - rows[0][0] > _LOW:
+    def mergeable(self) -> list[Stretch]:
+        """The oldest stretches, if there are enough of them for a run; otherwise none."""
+        if self._first is None or (self._records < MERGE_RECORDS and self._next - self._first <= _LOW):
+            return []
+        found: list[Stretch] = []
+        records = 0
+        for row in self._store.db.execute("SELECT base, next, hashes FROM ids ORDER BY base"):
+            stretch = Stretch(*row)
+            if found and (records >= MERGE_RECORDS or stretch.next - found[0].base > _LOW):
                 break
-            rows.append((base, following, hashes))
-            count += len(hashes) // 8
-            if count >= MERGE_RECORDS:
-                break
-        else:
-            return False
-        first, last = rows[0][0], rows[-1][0]
-        values = [
-            int.from_bytes(hashes[i : i + 8], "big") & ~_LOW | (base - first + i // 8)
-            for base, _, hashes in rows
-            for i in range(0, len(hashes), 8)
-        ]
-        entries = array("Q", sorted(values)).tobytes()
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("INSERT INTO runs VALUES (?,?,?,?)", (first, rows[-1][1], now_ms, entries))
-            self._db.execute("DELETE FROM ids WHERE base<=?", (last,))
-        return True
+            found.append(stretch)
+            records += len(stretch.hashes) // 8
+        return found
+
+    def replace(self, stretches: Sequence[Stretch], run: Run, now_ms: int) -> None:
+        """Put a run in the place of the stretches it was made of."""
+        db = self._store.db
+        with self._store.transaction():
+            records = sum(len(one.hashes) for one in stretches) // 8
+            db.execute("INSERT INTO runs VALUES (?,?,?,?)", (run.first, run.next, records, now_ms))
+            db.executemany("INSERT INTO run_parts VALUES (?,?,?)", [(one[0], run.first, one[1]) for one in run.parts])
+            db.execute("DELETE FROM ids WHERE base<=?", (stretches[-1].base,))
+        self._records -= records
+        self._first = db.execute("SELECT min(base) FROM ids").fetchone()[0]
+
+
+def merged(stretches: Sequence[Stretch]) -> Run:
+    """One run of ascending stretches. Pure; 100,000 records take about 50 ms."""
+    first = stretches[0].base
+    hashes = array("Q", b"".join([one.hashes for one in stretches]))
+    if sys.byteorder == "little":
+        hashes.byteswap()
+    offsets = [offset - first for one in stretches for offset in range(one.base, one.next)]
+    entries = sorted([value & _HIGH | offset for value, offset in zip(hashes, offsets, strict=True)])
+    bounds = [bisect_left(entries, prefix << 56) for prefix in range(256)] + [len(entries)]
+    parts = [
+        (prefix, array("Q", entries[bounds[prefix] : bounds[prefix + 1]]).tobytes())
+        for prefix in range(256)
+        if bounds[prefix] < bounds[prefix + 1]
+    ]
+    return Run(first, stretches[-1].next, parts)
+
+
+def extent(db: sqlite3.Connection) -> tuple[int, int]:
+    """The offsets from which and up to which records are indexed."""
+    low, high = db.execute(
+        "SELECT min(low), max(high) FROM (SELECT min(base) AS low, max(next) AS high FROM ids"
+        " UNION ALL SELECT min(first), max(next) FROM runs)"
+    ).fetchone()
+    return low or 0, high or 0
+
+
+def count(db: sqlite3.Connection, low: int, high: int) -> int:
+    """How many records with `low <= offset < high` are indexed."""
+    found = 0
+    for base, following in db.execute("SELECT base, next FROM ids WHERE next>? AND base<?", (low, high)):
+        found += min(following, high) - max(base, low)
+    sql = "SELECT first, next, records FROM runs WHERE next>? AND first<?"
+    for first, following, records in db.execute(sql, (low, high)).fetchall():
+        if low <= first and following <= high:
+            found += records
+            continue
+        # In order of the parts' key, a run's parts lie far apart: ask for them one by one.
+        for prefix in range(256):
+            for (blob,) in db.execute("SELECT entries FROM run_parts WHERE prefix=? AND first=?", (prefix, first)):
+                found += sum(low <= first + (entry & _LOW) < high for entry in memoryview(blob).cast("Q"))
+    return found
 
 
 def find(db: sqlite3.Connection, event_id: str) -> list[int]:
     """Offsets of records that may carry this id, ascending; the caller compares the ids themselves."""
     sought = digest(event_id)
-    found = []
+    found = set()
+    # Stretches before runs: what is merged in between is then seen twice, not missed.
     for base, hashes in db.execute("SELECT base, hashes FROM ids"):
         at = hashes.find(sought)
         while at >= 0:
             if at % 8 == 0:
-                found.append(base + at // 8)
+                found.add(base + at // 8)
             at = hashes.find(sought, at + 1)
-    high = int.from_bytes(sought, "big") & ~_LOW
-    for first, blob in db.execute("SELECT first, entries FROM runs"):
+    high = int.from_bytes(sought, "big") & _HIGH
+    for first, blob in db.execute("SELECT first, entries FROM run_parts WHERE prefix=?", (sought[0],)):
         entries = memoryview(blob).cast("Q")
         at = bisect_left(entries, high)
-        while at < len(entries) and entries[at] & ~_LOW == high:
-            found.append(first + (entries[at] & _LOW))
+        while at < len(entries) and entries[at] & _HIGH == high:
+            found.add(first + (entries[at] & _LOW))
             at += 1
     return sorted(found)

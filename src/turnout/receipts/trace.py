@@ -8,6 +8,7 @@ from turnout.log.interface import Log
 from turnout.model.event import ACCEPTED, PROCESSED, Processed, Reason, Received, decode_processed, decode_received
 from turnout.model.outcome import OUTCOME_OF, REASON_OF, Code
 from turnout.receipts import index
+from turnout.receipts.records import Registered
 from turnout.receipts.store import Store
 
 
@@ -48,10 +49,10 @@ class Trace(msgspec.Struct, kw_only=True):
 def trace(log: Log, store: Store, event_id: str) -> list[Trace]:
     """Every event with this id that is still kept, oldest first; an empty list means expired, or never seen."""
     traces = []
-    indexed = index.Index(store).cursor()
-    offsets = index.find(store.db, event_id)
-    for offset in offsets:
-        record = _processed_at(log, offset)
+    _, indexed = index.extent(store.db)
+    for offset in index.find(store.db, event_id):
+        # What was indexed since is found below.
+        record = _processed_at(log, offset) if offset < indexed else None
         if record is not None and record.event_id == event_id:
             traces.append(_trace(log, store, offset, record))
     visitor = log.subscribe(PROCESSED, None, indexed)
@@ -111,7 +112,7 @@ def _trace(log: Log, store: Store, offset: int, record: Processed) -> Trace:
         reasons=record.reasons,
         warnings=record.warnings,
         payload=_json_or_text(record.payload),
-        destinations=_fates(store.db, offset),
+        destinations=_fates(store, offset),
     )
     if received is not None:
         found.endpoint, found.batch_index = received.endpoint, received.batch_index
@@ -129,27 +130,32 @@ def _json_or_text(payload: bytes) -> msgspec.Raw | str:
     return msgspec.Raw(payload)
 
 
-def _fates(db: sqlite3.Connection, offset: int) -> list[Fate]:
-    fates = []
-    for number, ref, cursor in db.execute("SELECT id, ref, cursor FROM destinations ORDER BY ref").fetchall():
-        if offset >= cursor:
-            fates.append(Fate(destination=ref, outcome="waiting", reason="not reached yet"))
-            continue
-        row = db.execute(
-            "SELECT base, codes FROM outcomes WHERE destination=? AND base<=? ORDER BY base DESC LIMIT 1",
-            (number, offset),
-        ).fetchone()
-        if row is None or offset - row[0] >= len(row[1]):
-            continue
-        code = Code(row[1][offset - row[0]])
-        if code != Code.NOT_OFFERED:
-            fates.append(_fate(db, number, ref, offset, code))
-    return fates
+def _fates(store: Store, offset: int) -> list[Fate]:
+    """At one moment, so that an event that is settled just now is not found between two places."""
+    store.db.execute("BEGIN")
+    try:
+        return [fate for one in store.registered() if (fate := _fate_at(store.db, one, offset)) is not None]
+    finally:
+        store.db.execute("ROLLBACK")
 
 
-def _fate(db: sqlite3.Connection, number: int, ref: str, offset: int, code: Code) -> Fate:
-    fate = Fate(destination=ref, outcome=OUTCOME_OF[code], reason=REASON_OF.get(code, ""))
-    where = (number, offset)
+def _fate_at(db: sqlite3.Connection, one: Registered, offset: int) -> Fate | None:
+    if offset >= one.cursor:
+        # One that was removed will never come to it.
+        return None if one.removed else Fate(destination=one.ref, outcome="waiting", reason="not reached yet")
+    row = db.execute(
+        "SELECT base, codes FROM outcomes WHERE destination=? AND base<=? ORDER BY base DESC LIMIT 1",
+        (one.id, offset),
+    ).fetchone()
+    if row is None or offset - row[0] >= len(row[1]):
+        return None
+    code = Code(row[1][offset - row[0]])
+    return _fate(db, one, offset, code) if code != Code.NOT_OFFERED else None
+
+
+def _fate(db: sqlite3.Connection, one: Registered, offset: int, code: Code) -> Fate:
+    fate = Fate(destination=one.ref, outcome=OUTCOME_OF[code], reason=REASON_OF.get(code, ""))
+    where = (one.id, offset)
     if code == Code.DELIVERED:
         fate.attempts = 1
     elif code == Code.PENDING:

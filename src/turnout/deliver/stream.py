@@ -1,0 +1,190 @@
+"""Passes of one destination over the stream: routing decides, events are sent, one step records it all.
+
+What must stay true: a batch is passed in one step, after all its attempts have ended, with an outcome for every
+event. What may succeed later, or was not tried because of what came before, goes into the retry ledger as part of
+that step. With `ordered`, no event of a user is sent while an earlier one of that user is in the ledger or under way.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from turnout.deliver.outlet import BREAKER_OPEN, Outlet
+from turnout.deliver.reader import DecodedBatch, Reader
+from turnout.destinations.interface import Event
+from turnout.log.interface import Subscription
+from turnout.model.event import Processed
+from turnout.model.outcome import Code, Result
+from turnout.receipts.records import LedgerEntry, Step
+from turnout.route.plan import offered
+
+LEDGER_BOUND = 10_000
+FETCH_RECORDS = 1_000
+_IDLE_S = 0.25
+_BEHIND = "behind_earlier_event"
+_STOPPED = "stopped"
+
+
+class _Item(NamedTuple):
+    """An event to send, and where its outcome belongs."""
+
+    offset: int
+    record: Processed
+    codes: bytearray
+    position: int
+
+
+class _Pass:
+    """What one pass over some batches has come to so far."""
+
+    def __init__(self, batches: Sequence[DecodedBatch]) -> None:
+        self.batches = batches
+        self.codes = [bytearray(len(batch.records)) for batch in batches]
+        self.step = Step(batches[-1].next)
+        self.held: set[str] = set()
+
+
+class Stream:
+    """See the module."""
+
+    def __init__(self, outlet: Outlet, reader: Reader) -> None:
+        self._outlet, self._reader = outlet, reader
+
+    async def run(self, cursor: int) -> None:
+        """Pass batch after batch from `cursor` on until it is time to stop. Raises what the log raises."""
+        subscription = self._reader.subscribe(cursor)
+        try:
+            while not self._outlet.stopping.is_set():
+                await self._turn(subscription)
+        finally:
+            subscription.close()
+
+    async def _turn(self, subscription: Subscription) -> None:
+        outlet = self._outlet
+        outlet.news.clear()
+        outlet.ledger_full = outlet.store.pending(outlet.id) >= LEDGER_BOUND
+        if outlet.state != "closed":
+            await outlet.sleep(_IDLE_S)
+            return
+        batches = subscription.fetch(FETCH_RECORDS)
+        if not batches:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(outlet.news.wait(), _IDLE_S)
+            return
+        await self._pass([self._reader.decode(batch) for batch in batches])
+        # Lets others work when a backlog keeps this one from ever waiting.
+        await asyncio.sleep(0)
+
+    async def _pass(self, batches: Sequence[DecodedBatch]) -> None:
+        outlet = self._outlet
+        current = _Pass(batches)
+        sending: list[_Item] = []
+        for batch, codes in zip(batches, current.codes, strict=True):
+            for position, record in enumerate(batch.records):
+                code = offered(outlet.settings, record)
+                if code is not None:
+                    codes[position] = code
+                elif outlet.settings.dry_mode:
+                    codes[position] = Code.DRY_RUN
+                else:
+                    sending.append(_Item(batch.base + position, record, codes, position))
+        if sending:
+            await self._in_parallel(self._lanes(sending), current)
+        step = current.step
+        step.outcomes = [
+            (batch.base, batch.appended_ms, bytes(codes)) for batch, codes in zip(batches, current.codes, strict=True)
+        ]
+        await outlet.keep(lambda: outlet.store.record(outlet.id, step))
+        outlet.waiting |= current.held
+
+    def _lanes(self, sending: list[_Item]) -> list[list[list[_Item]]]:
+        """Chunks of events, one per attempt, in lanes: within one, each waits for the chunk before it."""
+        size = self._outlet.destination.batch_size
+        chunks = [sending[i : i + size] for i in range(0, len(sending), size)]
+        if not self._outlet.ordered:
+            return [[chunk] for chunk in chunks]
+        if size > 1:
+            return [chunks]
+        lanes: dict[str, list[list[_Item]]] = {}
+        for number, item in enumerate(sending):
+            lanes.setdefault(item.record.user_key or f"\0{number}", []).append([item])
+        return list(lanes.values())
+
+    async def _in_parallel(self, lanes: list[list[list[_Item]]], current: _Pass) -> None:
+        """Work through lanes, each in order, as many at once as the destination takes."""
+        todo = iter(lanes)
+
+        async def work() -> None:
+            for lane in todo:
+                for chunk in lane:
+                    await self._attempt(current, chunk)
+
+        await asyncio.gather(*(work() for _ in range(min(self._outlet.destination.concurrency, len(lanes)))))
+
+    async def _attempt(self, current: _Pass, chunk: list[_Item]) -> None:
+        outlet = self._outlet
+        if outlet.ordered:
+            held = outlet.waiting | current.held
+            self._put_off(current, [item for item in chunk if item.record.user_key in held], _BEHIND)
+            chunk = [item for item in chunk if item.record.user_key not in held]
+        if not chunk:
+            return
+        if outlet.stopping.is_set():
+            self._put_off(current, chunk, _STOPPED)
+            return
+        if not outlet.breaker.closed:
+            self._put_off(current, chunk, BREAKER_OPEN)
+            return
+        events = [Event(record.event_id, record.name, record.payload, record.received_ms) for _, record, _, _ in chunk]
+        results = await outlet.send(events)
+        outlet.judge(results)
+        now_ms = outlet.clock()
+        current.step.attempts += len(chunk)
+        for item, result in zip(chunk, results, strict=True):
+            if result.kind == "delivered":
+                item.codes[item.position] = Code.DELIVERED
+            else:
+                self._not_delivered(current, item, result, now_ms)
+
+    def _not_delivered(self, current: _Pass, item: _Item, result: Result, now_ms: int) -> None:
+        """Into the ledger, into the dead letters, or filtered."""
+        entry = _entry(item, 1, now_ms, now_ms, result.reason, result.detail)
+        settled = self._outlet.settlement(entry, result, 1, now_ms)
+        if settled.code is None:
+            item.codes[item.position] = Code.PENDING
+            current.step.ledger.append(_entry(item, 1, now_ms, settled.due_ms, result.reason, result.detail))
+            self._hold(current, item.record)
+            return
+        item.codes[item.position] = settled.code
+        if settled.dead is not None:
+            current.step.dead.append(settled.dead)
+
+    def _put_off(self, current: _Pass, items: Sequence[_Item], reason: str) -> None:
+        """Into the ledger without an attempt."""
+        due_ms = self._outlet.breaker.probe_ms if reason == BREAKER_OPEN else self._outlet.clock()
+        for item in items:
+            item.codes[item.position] = Code.PENDING
+            current.step.ledger.append(_entry(item, 0, 0, due_ms, reason, ""))
+            self._hold(current, item.record)
+
+    def _hold(self, current: _Pass, record: Processed) -> None:
+        if self._outlet.ordered and record.user_key:
+            current.held.add(record.user_key)
+
+
+def _entry(item: _Item, attempts: int, first_ms: int, due_ms: int, reason: str, detail: str) -> LedgerEntry:
+    record = item.record
+    return LedgerEntry(
+        item.offset,
+        record.event_id,
+        record.name,
+        record.payload,
+        record.user_key,
+        record.received_ms,
+        attempts,
+        first_ms,
+        due_ms,
+        reason,
+        detail,
+    )

@@ -1,0 +1,126 @@
+"""What goes into the receipts and comes out of them."""
+
+import msgspec
+
+from turnout.model.outcome import Code
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """A destination as the receipts know it.
+
+    Every event between `since` and `cursor` has an outcome here; what came before has expired, or was
+    processed while there was no such destination.
+    """
+
+    ref: str
+    id: int
+    cursor: int
+    since: int
+    removed: bool
+
+
+class LedgerEntry(msgspec.Struct, frozen=True):
+    """One event waiting for its next attempt. `attempts` have been made; `first_ms` is 0 before the first.
+
+    `due_ms` is None while it waits behind an earlier event of its user.
+    """
+
+    offset: int
+    event_id: str
+    name: str
+    payload: bytes
+    user_key: str
+    received_ms: int
+    attempts: int
+    first_ms: int
+    due_ms: int | None
+    reason: str = ""
+    detail: str = ""
+    seq: int = 0
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """One event given up or refused, with why; `code` is `REJECTED` or `ERROR`."""
+
+    offset: int
+    event_id: str
+    name: str
+    payload: bytes
+    user_key: str
+    received_ms: int
+    code: int
+    reason: str
+    detail: str
+    attempts: int
+    died_ms: int
+
+
+class Step(msgspec.Struct):
+    """What a destination did with the batches before `cursor`: outcome rows (base, appended_ms, codes) and the rest."""
+
+    cursor: int
+    outcomes: list[tuple[int, int, bytes]] = []
+    ledger: list[LedgerEntry] = []
+    dead: list[DeadLetter] = []
+    attempts: int = 0
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a ledger entry at `at_ms`: a final code (with a dead letter), or when to try again."""
+
+    entry: LedgerEntry
+    attempts: int
+    at_ms: int
+    code: Code | None = None
+    dead: DeadLetter | None = None
+    due_ms: int = 0
+    first_ms: int = 0
+    reason: str = ""
+    detail: str = ""
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """One destination's counts since it exists: events per code, attempts, and the dead letters kept now."""
+
+    codes: dict[Code, int]
+    attempts: int
+    dead: int
+
+
+def dead_letter(entry: LedgerEntry, code: Code, reason: str, detail: str, attempts: int, now_ms: int) -> DeadLetter:
+    """The dead letter of an event that is given up or refused now."""
+    return DeadLetter(
+        entry.offset,
+        entry.event_id,
+        entry.name,
+        entry.payload,
+        entry.user_key,
+        entry.received_ms,
+        int(code),
+        reason,
+        detail,
+        attempts,
+        now_ms,
+    )
+
+
+def given_up(entry: LedgerEntry, reason: str, now_ms: int) -> Settlement:
+    """The settlement of an event that is given up without another attempt."""
+    letter = dead_letter(entry, Code.ERROR, reason, entry.detail, entry.attempts, now_ms)
+    return Settlement(entry=entry, attempts=entry.attempts, at_ms=now_ms, code=Code.ERROR, dead=letter)
+
+
+def replayed(letter: DeadLetter, now_ms: int) -> LedgerEntry:
+    """The ledger entry of a dead letter that is to be tried again from the beginning, at once."""
+    return LedgerEntry(
+        letter.offset,
+        letter.event_id,
+        letter.name,
+        letter.payload,
+        letter.user_key,
+        letter.received_ms,
+        attempts=0,
+        first_ms=now_ms,
+        due_ms=now_ms,
+        reason="replay",
+    )
