@@ -1,0 +1,215 @@
+"""From text to a snapshot, or to every problem with its path and what to do."""
+
+import pytest
+
+from turnout.control.configfile import load, version
+from turnout.destinations.webhook import Config as Webhook
+from turnout.model.config import Delivery
+from turnout.model.errors import ConfigError
+
+EXAMPLE = """
+sites:
+  "29":
+    sources:
+      shop:     {type: web,    environment: production, key: 7183b9d4-1031-11ee-be56-0242ac120002}
+      backend:  {type: server, environment: prod, key: 0c6f1a52-6a0d-4b0a-9d2e-2f6c6a4b9b11}
+    destinations:
+      archive:  {type: file,    sources: [shop, backend], settings: {path: out/events.ndjson}}
+      orders:   {type: webhook, sources: [backend], event_names: [purchase],
+                 settings: {url: "http://127.0.0.1:9000/in", headers: {X-Api-Key: "${ORDERS_KEY}"}}}
+"""
+
+
+def test_the_example_of_the_documentation_is_read_whole() -> None:
+    found = load(EXAMPLE, {"ORDERS_KEY": "k-1"})
+    assert found.sites == {"29"}
+    assert {(source.ref, source.type, source.environment) for source in found.sources.values()} == {
+        ("29/shop", "web", "production"),
+        ("29/backend", "server", "production"),
+    }
+    archive, orders = found.destinations["29/archive"], found.destinations["29/orders"]
+    assert archive.sources == {"29/shop", "29/backend"}
+    assert archive.event_names == frozenset()
+    assert orders.event_names == {"purchase"}
+    assert isinstance(orders.settings, Webhook)
+    assert orders.settings.headers == {"X-Api-Key": "k-1"}
+    assert orders.delivery == Delivery()
+
+
+def test_the_version_names_exactly_this_text() -> None:
+    assert load(EXAMPLE, {"ORDERS_KEY": "a"}).version == load(EXAMPLE, {"ORDERS_KEY": "b"}).version == version(EXAMPLE)
+    assert version(EXAMPLE) != version(EXAMPLE + "\n")
+
+
+def site(text: str) -> str:
+    return f"sites: {{s: {{{text}}}}}"
+
+
+def source(text: str) -> str:
+    return site(f"sources: {{a: {{{text}}}}}")
+
+
+def destination(text: str) -> str:
+    return site(f"sources: {{a: {{type: web, key: k}}}}, destinations: {{d: {{{text}}}}}")
+
+
+FILE = "type: file, settings: {path: x}, sources: [a]"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message", "fix"),
+    [
+        ("", "sites", "there is no site", "start with sites:"),
+        ("[]", "", "must be a mapping", "{name: value}"),
+        ("sites: []", "sites", "must be a mapping", "{name: value}"),
+        ("site: {}", "site", "is not known", "did you mean 'sites'?"),
+        ("sites: {a b: {}}", 'sites."a b"', "is no usable name", "letters, digits"),
+        (site("sourcs: {}"), "sites.s.sourcs", "is not known", "did you mean 'sources'?"),
+        (site("sources: [a]"), "sites.s.sources", "must be a mapping", "{name: value}"),
+        (source("type: web"), "sites.s.sources.a.key", "is missing", "uuidgen"),
+        (source("key: k"), "sites.s.sources.a.type", "is missing", "one of web, mobile, server"),
+        (source("type: wbe, key: k"), "sites.s.sources.a.type", "'wbe' is not one of", "did you mean 'web'?"),
+        (source("type: web, key: 0123"), "sites.s.sources.a.key", "must be text", "put it in quotes"),
+        (source("type: web, key: k, kye: k"), "sites.s.sources.a.kye", "is not known", "did you mean 'key'?"),
+        (
+            source("type: web, key: k, environment: live"),
+            "sites.s.sources.a.environment",
+            "'live' is not one of production, staging, development",
+            "known: development, production, staging",
+        ),
+        (
+            source("type: web, key: k, status: on"),
+            "sites.s.sources.a.status",
+            "must be text",
+            "put it in quotes",
+        ),
+        (
+            source("type: web, key: k, max_events_per_second: many"),
+            "sites.s.sources.a.max_events_per_second",
+            "must be a whole number",
+            "for example 100",
+        ),
+        (
+            source("type: web, key: k, max_events_per_second: true"),
+            "sites.s.sources.a.max_events_per_second",
+            "must be a whole number",
+            "for example 100",
+        ),
+        (
+            source("type: web, key: k, max_events_per_second: 0"),
+            "sites.s.sources.a.max_events_per_second",
+            "must be at least 1",
+            "leave it out",
+        ),
+        (
+            source("type: web, key: k, revoked_keys: [a, 5]"),
+            "sites.s.sources.a.revoked_keys[1]",
+            "must be text",
+            "put it in quotes",
+        ),
+        (source("type: web, key: k, allowed_origins: x"), "sites.s.sources.a.allowed_origins", "must be a list", "["),
+        (source("type: web, key: '${K}'"), "sites.s.sources.a.key", "the variable K is not set", "${K:-…}"),
+        (destination("sources: [a]"), "sites.s.destinations.d.type", "is missing", "one of file, webhook"),
+        (destination("type: fil, sources: [a]"), "sites.s.destinations.d.type", "unknown destination type", "known"),
+        (destination("type: file, settings: {path: x}"), "sites.s.destinations.d.sources", "is missing", "sources: a"),
+        (
+            destination("type: file, settings: {path: x}, sources: [b, a]"),
+            "sites.s.destinations.d.sources[0]",
+            "there is no source 'b'",
+            "known: a",
+        ),
+        (
+            destination("type: file, settings: {paht: x, path: y}, sources: [a]"),
+            "sites.s.destinations.d.settings.paht",
+            "unknown setting",
+            "did you mean 'path'?",
+        ),
+        (
+            destination("type: file, sources: [a]"),
+            "sites.s.destinations.d.settings.path",
+            "is missing",
+            "out/events.ndjson",
+        ),
+        (
+            destination(f"{FILE}, dry_mode: maybe"),
+            "sites.s.destinations.d.dry_mode",
+            "must be true or false",
+            "without quotes",
+        ),
+        (
+            destination(f"{FILE}, delivery: {{max_atempts: 3}}"),
+            "sites.s.destinations.d.delivery.max_atempts",
+            "unknown setting",
+            "did you mean 'max_attempts'?",
+        ),
+        (
+            destination(f"{FILE}, delivery: {{max_attempts: 0}}"),
+            "sites.s.destinations.d.delivery.max_attempts",
+            "Expected `int` >= 1",
+            "for example 8",
+        ),
+        (
+            destination(f"{FILE}, delivery: [1]"),
+            "sites.s.destinations.d.delivery",
+            "must be a mapping",
+            "{name: value}",
+        ),
+        (
+            site("sources: {a: {type: web, key: k}, b: {type: web, key: k}}"),
+            "sites.s.sources.b.key",
+            "is also the key of s/a",
+            "every source has its own",
+        ),
+        (
+            site(
+                "sources: {a: {type: web, key: k}}, destinations: {"
+                "d: {type: file, settings: {path: out/x}, sources: [a]},"
+                "e: {type: file, settings: {path: out/../out/x}, sources: [a]}}"
+            ),
+            "sites.s.destinations.e.settings.path",
+            "s/d writes this file too",
+            "give it another",
+        ),
+    ],
+)
+def test_each_mistake_is_named_once_with_its_path_and_a_fix(text: str, path: str, message: str, fix: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text, {})
+    found = [problem for problem in caught.value.problems if problem.path == path]
+    assert len(found) == 1, caught.value.problems
+    assert message in found[0].message
+    assert fix in found[0].fix
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    text = """
+    sites:
+      "29":
+        sources: {shop: {type: wbe, key: 5}}
+        destinations:
+          orders: {type: webhook, sources: [shp], settings: {url: ftp://x, tmeout_ms: 1}}
+          archive: {type: file, settings: {}}
+    """
+    with pytest.raises(ConfigError) as caught:
+        load(text, {})
+    assert [problem.path for problem in caught.value.problems] == [
+        'sites."29".sources.shop.key',
+        'sites."29".sources.shop.type',
+        'sites."29".destinations.orders.sources[0]',
+        'sites."29".destinations.orders.settings.tmeout_ms',
+        'sites."29".destinations.archive.sources',
+        'sites."29".destinations.archive.settings.path',
+    ]
+    assert all(problem.fix for problem in caught.value.problems)
+
+
+def test_numbers_and_switches_may_come_from_variables() -> None:
+    text = source("type: web, key: k, max_events_per_second: '${RATE}'")
+    assert load(text, {"RATE": "100"}).sources["s/a"].max_events_per_second == 100
+    text = destination(f"{FILE}, dry_mode: '${{DRY}}'")
+    assert load(text, {"DRY": "true"}).destinations["s/d"].dry_mode is True
+
+
+def test_the_same_key_in_two_sites_is_a_mistake_too() -> None:
+    with pytest.raises(ConfigError, match="is also the key of s/a"):
+        load("sites: {s: {sources: {a: {type: web, key: k}}}, t: {sources: {a: {type: web, key: k}}}}", {})
