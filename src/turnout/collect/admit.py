@@ -48,7 +48,10 @@ class Admission:
         self._recent.forget(record.source, record.event_id)
 
     def admit(self, event: Event, body: bytes, arrival: Arrival, batch_index: int = -1) -> Received | None:
-        """The record for one JSON object, whose text is `body`; None for a refusal that gets none. Never raises."""
+        """The record for one JSON object, whose text is `body`; None for a refusal that gets none.
+
+        Never raises. May change `event`.
+        """
         converted = convert(event)
         warnings = arrival.warnings
         if converted is None:

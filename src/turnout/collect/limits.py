@@ -57,7 +57,7 @@ class RefusalCap:
 
 
 class RecentIds:
-    """Remembers about the last 200,000 event ids of up to 24 hours, to flag repeats (`collect.md` §6).
+    """Remembers about the last 200,000 event ids for 24 to 48 hours, to flag repeats (`collect.md` §6).
 
     Two generations of hashes; the older is dropped when the younger is full or a day old. Forgotten at a restart.
     """
@@ -71,7 +71,8 @@ class RecentIds:
     def seen(self, source: str, event_id: str, now_ms: int) -> bool:
         """Whether this source sent this id before; it counts as sent from now on."""
         if len(self._young) >= self._generation or now_ms - self._since_ms >= self._lifetime_ms:
-            self._old, self._young, self._since_ms = self._young, set(), now_ms
+            recent = now_ms - self._since_ms < 2 * self._lifetime_ms
+            self._old, self._young, self._since_ms = self._young if recent else set(), set(), now_ms
         key = hash((source, event_id))
         if key in self._young:
             return True
