@@ -173,8 +173,12 @@ def _maintained(stream: Log) -> Iterator[None]:
     done = threading.Event()
 
     def maintain() -> None:
+        told = 0
         while not done.wait(_MAINTAIN_S):
             stream.maintain(now_ms())
+            for line in (damage := stream.damage())[told:]:
+                log.error("log damaged", what=line)
+            told = len(damage)
 
     thread = threading.Thread(target=maintain, name="maintain", daemon=True)
     thread.start()

@@ -56,7 +56,11 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Server":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -71,6 +75,11 @@ class Server:
 
     def start(self) -> None:
         """Start and wait until it is ready."""
+        self.launch()
+        until(self.ready, "the server to be ready")
+
+    def launch(self) -> None:
+        """Start, without waiting: for a server that will not be ready."""
         with self._errors.open("ab") as errors:
             self._process = subprocess.Popen(
                 [
@@ -81,7 +90,6 @@ class Server:
                 stderr=errors,
                 env=self._environment,
             )
-        until(self.ready, "the server to be ready")
 
     def ready(self) -> bool:
         """Whether `/ready` says yes."""

@@ -126,7 +126,8 @@ def _distinct(lines: Iterable[str]) -> list[str]:
     for line in lines:
         aside = re.search(r"[^/]+/[^/]+\.damaged\.db", line)
         found.setdefault(aside[0] if aside else line, line)
-    return list(found.values())
+    # Who only reads knows what is wrong; who set the file aside adds where it is.
+    return [line for line in found.values() if not any(f"{line};" in other for other in found.values())]
 
 
 def _delivered(facts: Facts, ref: str) -> int:

@@ -82,7 +82,7 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         (["serve", "--only", "worker2"], 2, "choose one of collector, worker, control"),
         (["serve", "--collect", "8080"], 2, "--collect: '8080' is not HOST:PORT (for example 127.0.0.1:8080)"),
         (["trase"], 2, "No such command"),
-        (["tail", "--last", "-1"], 2, "is not in the range"),
+        (["tail", "--last", "-1"], 2, "Invalid value for '--last'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -108,7 +108,7 @@ def test_what_a_silent_process_said_last_is_no_problem_of_its_own(tmp_path: Path
 def test_damage_that_two_processes_tell_of_is_one(tmp_path: Path) -> None:
     def damaged(processes: dict[str, Facts]) -> None:
         processes["collector"].damage = ["a: torn; set aside as /d/log/accepted/0.damaged.db", "b: a bad batch"]
-        processes["worker"].damage = ["/d/log/accepted/0.damaged.db: set aside earlier", "b: a bad batch"]
+        processes["worker"].damage = ["/d/log/accepted/0.damaged.db: set aside earlier", "a: torn", "b: a bad batch"]
 
     assert look(tmp_path, damaged).damage == [
         "a: torn; set aside as /d/log/accepted/0.damaged.db",
