@@ -16,30 +16,15 @@ import httptools
 import structlog
 
 from turnout.collect.answers import Answer
+from turnout.collect.head import HEADER_BYTES, REQUEST_LINE_BYTES, WANTED, well_framed, wire_limit, without_upgrade
 
 if TYPE_CHECKING:
     from turnout.collect.server import CollectServer, Target
 
-REQUEST_LINE_BYTES = 40_960
-HEADER_BYTES = 16_384
 PIPELINE = 64
 """Answers a connection may wait for before we stop reading from it."""
 DRAIN_BYTES = 1 << 20
 """How much of a body that is too large we read and drop, so that the client gets to read the answer."""
-LENGTH_DIGITS = 19
-GZIP_SLACK_BYTES = 1_024
-"""What a compressed body may be longer than its limit: the limit is for what comes out of it."""
-
-_WANTED = {
-    b"content-type": "content_type",
-    b"content-encoding": "content_encoding",
-    b"authorization": "authorization",
-    b"origin": "origin",
-    b"user-agent": "user_agent",
-    b"expect": "expect",
-    b"content-length": "content_length",
-    b"connection": "connection",
-}
 _IDLE, _HEAD, _BODY, _CLOSING = range(4)
 
 log = structlog.get_logger("collect")
@@ -113,11 +98,12 @@ class Connection(asyncio.Protocol):
             self._begin()
         self._unseen += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The request before it is answered like any other; what follows is not HTTP/1.1 any more.
-            self._end(None)
-            return
+            while data:
+                try:
+                    self._parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:
+                    data = self._decline(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError:
             log.exception("a request could not be decided")
             if self._transport is not None:
@@ -178,12 +164,12 @@ class Connection(asyncio.Protocol):
         if self._size > HEADER_BYTES:
             self._end(Answer.HEADERS_TOO_LARGE)
             return
-        wanted = _WANTED.get(name.lower())
+        wanted = WANTED.get(name.lower())
         if wanted is not None:
             self._headers[wanted] = value
 
     def on_headers_complete(self) -> None:
-        if self._state == _CLOSING:
+        if self._state == _CLOSING or self._upgrading():
             return
         server = self._server
         self._state = _BODY
@@ -191,17 +177,14 @@ class Connection(asyncio.Protocol):
         headers = self._headers
         target = self._target = server.target(self._url, headers.get("authorization"))
         self.deadline = server.now + server.limits.body_s
-        limit = target.body_bytes
-        if "content_encoding" in headers:
-            limit += limit // 100 + GZIP_SLACK_BYTES
-        self._body_limit = limit
-        declared = headers.get("content_length", b"0")
-        if len(declared) > LENGTH_DIGITS:
+        if not well_framed(headers):
             self._end(Answer.BAD_REQUEST)
             return
-        if int(declared) > limit:
+        limit = self._body_limit = wire_limit(target.body_bytes, headers)
+        declared = int(headers.get("content_length", b"0"))
+        if declared > limit:
             self._too_large = True
-            self._size = int(declared)
+            self._size = declared
         if "expect" in headers and headers["expect"].lower() == b"100-continue":
             if self._too_large:
                 self._complete(keep_alive=False)
@@ -231,7 +214,7 @@ class Connection(asyncio.Protocol):
             self._body += chunk
 
     def on_message_complete(self) -> None:
-        if self._state == _CLOSING:
+        if self._state == _CLOSING or self._upgrading():
             return
         keep_alive = self._parser.should_keep_alive()
         if keep_alive and "connection" in self._headers and self._parser.get_http_version() != "1.1":
@@ -277,6 +260,22 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._state = _HEAD
         self.deadline = self._server.now + self._server.limits.head_s
+
+    def _upgrading(self) -> bool:
+        """Whether the parser takes what follows this head for another protocol; `_decline` sets it right."""
+        return "upgrade" in self._headers and self._parser.should_upgrade() and self._parser.get_method() != b"CONNECT"
+
+    def _decline(self, rest: bytes) -> bytes:
+        """The parser followed an upgrade and skipped the body: give it the same request without, and the `rest`."""
+        if self._state == _CLOSING:
+            return b""
+        if self._state != _HEAD:  # CONNECT: answered, and what follows is for nobody
+            self._end(None)
+            return b""
+        parser, url, headers = self._parser, self._url, self._headers
+        self._parser = httptools.HttpRequestParser(self)
+        self._url, self._headers, self._size = b"", {}, 0
+        return without_upgrade(parser.get_method(), url, parser.get_http_version(), headers) + rest
 
     def _complete(self, keep_alive: bool) -> None:
         target = self._target
