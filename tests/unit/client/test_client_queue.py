@@ -200,6 +200,15 @@ def test_a_full_disk_moves_events_to_memory_and_back_without_changing_their_orde
     assert drained(spool(tmp_path)) == [event(6)]
 
 
+def test_nothing_is_written_behind_a_torn_line(tmp_path: Path) -> None:
+    queue = SpoolQueue(tmp_path, POLICY, LIMIT, MemoryQueue(POLICY, 10))
+    with files_at_most(100):
+        assert [queue.offer(event(n, 40)) for n in range(3)] == [True, False, True]
+    assert queue.offer(event(3, 40))
+    queue.close()
+    assert drained(spool(tmp_path)) == [event(0, 40), event(2, 40), event(3, 40)]
+
+
 def test_a_folder_that_cannot_be_made_leaves_a_queue_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     queue = spool(tmp_path / "file" / "spool")
