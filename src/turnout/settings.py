@@ -84,7 +84,8 @@ def load(environment: Mapping[str, str], **options: str | None) -> Settings:
                 address(given[field])
             except ValueError as error:
                 problems.append(Problem(names[field], str(error), f"for example {default(field)}"))
-    if not problems and given.get("collect", default("collect")) == given.get("control", default("control")):
+    shared = given.get("collect", default("collect"))
+    if not problems and shared == given.get("control", default("control")) and not str(shared).endswith(":0"):
         fix = "the control port is not for everyone; give it a port of its own"
         problems.append(Problem(next(names[field] for field in listeners if field in names), "is taken twice", fix))
     for field, value in given.items():

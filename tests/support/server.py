@@ -49,8 +49,8 @@ class Server:
     def __init__(self, data: Path, config: str = CONFIG, **environment: str) -> None:
         self.data = data
         self.port, self.control_port = free_port(), free_port()
-        self._config = data.parent / f"{data.name}.yaml"
-        self._config.write_text(config)
+        self.configured = data.parent / f"{data.name}.yaml"
+        self.configured.write_text(config)
         self._environment = {**os.environ, "NO_COLOR": "1", **environment}
         self._errors = data.parent / f"{data.name}.stderr"
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,7 +84,7 @@ class Server:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "turnout", "serve", "--data", str(self.data)),
-                    *("--config", str(self._config)),
+                    *("--config", str(self.configured)),
                     *("--collect", f"127.0.0.1:{self.port}", "--control", f"127.0.0.1:{self.control_port}"),
                 ],
                 stderr=errors,
