@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -137,3 +138,9 @@ async def eventually(condition: Callable[[], object], what: str) -> None:
         while not condition():  # noqa: ASYNC110 - the condition may be anything
             await asyncio.sleep(0.002)
     assert condition(), what
+
+
+def set_full(db: sqlite3.Connection, full: bool) -> None:
+    """Let SQLite find no room, as on a full disk."""
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count={pages if full else 1 << 30}")

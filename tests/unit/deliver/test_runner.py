@@ -1,14 +1,13 @@
 """One destination at work: outcomes, order, the breaker, the ledger's bound, faulty destinations, a full disk."""
 
 import asyncio
-import sqlite3
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.unit.deliver.rig import DOWN, Answer, FakeDestination, Rig, eventually
+from tests.unit.deliver.rig import DOWN, Answer, FakeDestination, Rig, eventually, set_full
 from turnout.deliver import outlet, retries, stream
 from turnout.destinations.interface import Event
 from turnout.model.config import Delivery
@@ -469,9 +468,3 @@ def test_a_full_disk_loses_nothing_and_sends_nothing_twice(tmp_path: Path, stage
         assert rig.outcomes() == {"error": 2}
 
     play(scenario())
-
-
-def set_full(db: sqlite3.Connection, full: bool) -> None:
-    """Let SQLite find no room, as on a full disk."""
-    (pages,) = db.execute("PRAGMA page_count").fetchone()
-    db.execute(f"PRAGMA max_page_count={pages if full else 1 << 30}")
