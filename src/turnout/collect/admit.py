@@ -9,6 +9,7 @@ import msgspec
 
 from turnout.collect.convert import Event, convert
 from turnout.collect.limits import EARLIEST_MS, LATEST_MS, NAME_CHARACTERS, RecentIds
+from turnout.collect.usual import Usual, recognise
 from turnout.model.event import Reason, Received, Status
 
 _DAY_MS = 86_400_000
@@ -52,6 +53,9 @@ class Admission:
 
         Never raises. May change `event`.
         """
+        usual = recognise(event, arrival.received_ms + _DAY_MS)
+        if usual is not None and _needs_nothing(usual, event, arrival):
+            return self._as_it_came(usual, body, arrival, batch_index)
         converted = convert(event)
         warnings = arrival.warnings
         if converted is None:
@@ -80,6 +84,24 @@ class Admission:
             tuple(draft.reasons),
             (*warnings, *draft.warnings) if draft.warnings else warnings,
             body if reshaped else b"",
+            arrival.endpoint,
+            batch_index,
+        )
+
+    def _as_it_came(self, usual: Usual, body: bytes, arrival: Arrival, batch_index: int) -> Received:
+        event_id, warnings = usual.context.event_id, arrival.warnings
+        if self._recent.seen(arrival.source, event_id, arrival.received_ms):
+            warnings = (*warnings, "duplicate_event_id")
+        return Received(
+            event_id,
+            arrival.source,
+            usual.event_name,
+            "valid",
+            arrival.received_ms,
+            body,
+            (),
+            warnings,
+            b"",
             arrival.endpoint,
             batch_index,
         )
@@ -237,7 +259,7 @@ class _Draft:
         if not isinstance(device, dict):
             return
         ip = device.get("ip")
-        if ip is not None and not (isinstance(ip, str) and len(ip) <= _ADDRESS_CHARACTERS and _is_address(ip)):
+        if ip is not None and not (isinstance(ip, str) and _is_address(ip)):
             del device["ip"]
             ip = None
             message = "must be an IPv4 or IPv6 address; it was removed"
@@ -271,6 +293,20 @@ class _Draft:
                     self.reasons.append(Reason("invalid_format", f"user.{name}", message))
 
 
+def _needs_nothing(usual: Usual, event: Event, arrival: Arrival) -> bool:
+    """Whether nothing is left to fill or to flag in what the types of a usual event don't tell."""
+    device = usual.context.device
+    ip = device.ip if device else None
+    if ip is not None and not _is_address(ip):
+        return False
+    if arrival.client_side and (ip is None or not device or device.user_agent is None):
+        return False
+    user = event["user"]
+    assert isinstance(user, dict)
+    # Every suffix of a hash ends in one of these digits: most names are done with here.
+    return not any(name[-1:] in "56" and name.endswith(_HASH_ENDINGS) for name in user)
+
+
 def _not_an_object(name: str) -> Reason:
     return Reason("invalid_type", name, f"{name} must be an object; it was removed")
 
@@ -281,8 +317,13 @@ def _tells_consent(categories: object) -> bool:
     return all(isinstance(item, str | int) and not isinstance(item, bool) for item in items)
 
 
-@lru_cache(8192)
 def _is_address(value: str) -> bool:
+    # Longer texts must not fill the cache.
+    return len(value) <= _ADDRESS_CHARACTERS and _parses(value)
+
+
+@lru_cache(8192)
+def _parses(value: str) -> bool:
     try:
         ipaddress.ip_address(value)
     except ValueError:

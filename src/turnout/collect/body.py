@@ -11,6 +11,8 @@ from turnout.collect.limits import NESTING
 from turnout.model.event import Reason
 
 _decode = msgspec.json.Decoder().decode
+encode = msgspec.json.Encoder().encode
+"""A JSON value as compact text."""
 _BOM = b"\xef\xbb\xbf"
 _MEMBERS = 64
 _ESCAPE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u([0-9a-fA-F]{4})|\\.", re.DOTALL)
@@ -25,14 +27,23 @@ class InvalidJsonError(Exception):
 
 
 class Parsed(msgspec.Struct, frozen=True, gc=False):
-    """A JSON value. `text` is its JSON, without byte order mark and after repairs."""
+    """A JSON value. `text` is its JSON, without byte order mark and after repairs; empty if it can't be written."""
 
     value: object
     text: bytes
     repaired: bool = False
     """Text in it could not be kept as it was (lone surrogates, U+0000)."""
-    suspect: bool = False
-    """Parts of it may have a `flaw`; nothing has one otherwise."""
+    infinite: bool = False
+    """Some number in or around it is too large to be kept; it stands there as infinity."""
+    elements: "list[Parsed] | None" = None
+    """The elements of a batch in the usual form; its `value` is not built then."""
+
+
+class _UsualBatch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    batch: list[msgspec.Raw]
+
+
+_decode_batch = msgspec.json.Decoder(_UsualBatch).decode
 
 
 def inflate(body: bytes, encoding: bytes | None, limit: int) -> bytes:
@@ -71,15 +82,15 @@ def parse(body: bytes) -> Parsed:
     if body.startswith(_BOM):
         body = body[3:]
     repaired = False
-    if b"\\u" in body:
+    if _has_escapes(body):
         fixed = _ESCAPE.sub(_repair, body)
         repaired = fixed != body
         body = fixed
+    infinite = False
     try:
         value: object = _decode(body)
-        suspect = body.count(b"{") + body.count(b"[") > NESTING and _depth(value) > NESTING
     except msgspec.ValidationError:
-        value, suspect = _decode_any_number(body), True
+        value, infinite = _decode_any_number(body), True
     except msgspec.DecodeError as error:
         text = str(error)
         raise InvalidJsonError(text if "byte" in text else f"{text} (byte {len(body)})") from error
@@ -87,16 +98,47 @@ def parse(body: bytes) -> Parsed:
         raise InvalidJsonError(_where_not_utf8(body)) from error
     except RecursionError as error:
         raise InvalidJsonError("nested too deeply to be read") from error
-    return Parsed(value, body, repaired, suspect)
+    return Parsed(value, body, repaired, infinite)
 
 
-def flaw(value: object) -> Reason | None:
+def parse_batch(body: bytes) -> Parsed:
+    """As `parse`, for a batch: in the usual form its elements keep the text they came in, and are decoded at once."""
+    if not _has_escapes(body):
+        try:
+            elements = [Parsed(_decode(raw), bytes(raw)) for raw in _decode_batch(body).batch]
+            return Parsed(None, body, elements=elements)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            # Not usual; `parse` finds out what it is.
+            return parse(body)
+    return parse(body)
+
+
+def split(elements: list[object], infinite: bool) -> list[Parsed]:
+    """Elements of a batch that is not in the usual form, each with a text of its own."""
+    return [Parsed(element, _text(element), infinite=infinite) for element in elements]
+
+
+def flaw(parsed: Parsed) -> Reason | None:
     """Why a value can't be taken although it is valid JSON: `too_deep` or `number_out_of_range`."""
-    if _depth(value) > NESTING:
+    value, text = parsed.value, parsed.text
+    brackets = text.count(b"{") + text.count(b"[")
+    if (brackets > NESTING or not text) and _depth(value) > NESTING:
         return Reason("too_deep", "", f"more than {NESTING} levels of nesting")
-    if _has_infinity(value):
+    if parsed.infinite and _has_infinity(value):
         return Reason("number_out_of_range", "", "a number is too large to be kept")
     return None
+
+
+def _text(value: object) -> bytes:
+    try:
+        return encode(value)
+    except RecursionError:
+        return b""
+
+
+def _has_escapes(body: bytes) -> bool:
+    # One byte is found much faster than two.
+    return b"\\" in body and b"\\u" in body
 
 
 def _repair(match: re.Match[bytes]) -> bytes:

@@ -8,12 +8,21 @@ import msgspec
 
 from turnout.collect.admit import Admission, Arrival, client_id, refused
 from turnout.collect.answers import Answer
-from turnout.collect.body import InvalidJsonError, Parsed, TooLargeError, flaw, inflate, parse
+from turnout.collect.body import (
+    InvalidJsonError,
+    Parsed,
+    TooLargeError,
+    encode,
+    flaw,
+    inflate,
+    parse,
+    parse_batch,
+    split,
+)
 from turnout.collect.limits import BATCH_BYTES, EVENT_BYTES, EXCERPT_BYTES, NAME_CHARACTERS, RefusalCap, TokenBucket
 from turnout.collect.routes import Access
 from turnout.model.event import Reason, Received
 
-_json = msgspec.json.Encoder().encode
 _UUID_CLEARED = ~(0xF000 << 64 | 0xC000 << 48)
 _UUID_VERSION_4 = 0x4000 << 64 | 0x8000 << 48
 
@@ -95,7 +104,7 @@ class Endpoint:
         access = request.access
         if access.ga4 and access.refusal is not None:
             return self._refuse(arrival, access.refusal, body)
-        parsed = parse(body)
+        parsed = parse(body) if request.endpoint == "events" else parse_batch(body)
         kind = _content_kind(request.content_type)
         refusal = access.refusal or _origin_refusal(request)
         if refusal is None and kind == "other":
@@ -112,52 +121,44 @@ class Endpoint:
         return self._batch(request, arrival, parsed)
 
     def _single(self, request: Request, arrival: Arrival, parsed: Parsed) -> list[Received]:
-        value, text = parsed.value, parsed.text
-        refusal = flaw(value) if parsed.suspect else None
-        if refusal is None and not isinstance(value, dict):
+        refusal = flaw(parsed)
+        if refusal is None and not isinstance(parsed.value, dict):
             refusal = Reason("payload_not_object", "", "an event is one JSON object")
         refusal = refusal or self._rate_refusal(request)
-        return self._refuse(arrival, refusal, text, value) if refusal else self._admit(arrival, text, value)
+        if refusal is not None:
+            return self._refuse(arrival, refusal, parsed.text, parsed.value)
+        return self._admit(arrival, parsed)
 
     def _batch(self, request: Request, arrival: Arrival, parsed: Parsed) -> list[Received]:
         """§10: each element as if it had been sent alone."""
-        value = parsed.value
-        if not isinstance(value, dict) or "batch" not in value:
-            code = "batch_missing" if isinstance(value, dict) else "payload_not_object"
-            reason = Reason(code, "batch", 'the body is {"batch": [event, …]}')
-            return self._refuse(arrival, reason, parsed.text, value)
-        elements = value["batch"]
-        if not isinstance(elements, list):
-            reason = Reason("batch_not_array", "batch", "batch is an array of events")
-            return self._refuse(arrival, reason, parsed.text, value)
+        elements, value = parsed.elements, parsed.value
+        if elements is None:
+            if not isinstance(value, dict) or "batch" not in value:
+                code = "batch_missing" if isinstance(value, dict) else "payload_not_object"
+                reason = Reason(code, "batch", 'the body is {"batch": [event, …]}')
+                return self._refuse(arrival, reason, parsed.text, value)
+            if not isinstance(value["batch"], list):
+                reason = Reason("batch_not_array", "batch", "batch is an array of events")
+                return self._refuse(arrival, reason, parsed.text, value)
+            if len(value) > 1:
+                arrival = _warned(arrival, ("batch_extra_keys",))
+            elements = split(value["batch"], parsed.infinite)
         if not elements:
             self.empty_batches += 1
-        if len(value) > 1:
-            arrival = _warned(arrival, ("batch_extra_keys",))
         records: list[Received] = []
         for index, element in enumerate(elements):
-            records += self._element(request, arrival, element, index, parsed.suspect)
+            records += self._element(request, arrival, element, index)
         return records
 
-    def _element(
-        self, request: Request, arrival: Arrival, element: object, index: int, suspect: bool
-    ) -> list[Received]:
-        # Before the element becomes text again: that fails on what is nested deeply enough.
-        refusal = flaw(element) if suspect else None
-        text = b"" if refusal else _json(element)
-        if refusal is None and not isinstance(element, dict):
-            refusal = Reason("event_not_object", f"batch[{index}]", "an event is one JSON object")
-        elif len(text) > EVENT_BYTES:
-            message = f"{len(text)} bytes are more than the {EVENT_BYTES} an event may have"
-            refusal = Reason("batch_item_too_large", f"batch[{index}]", message)
-        refusal = refusal or self._rate_refusal(request)
+    def _element(self, request: Request, arrival: Arrival, element: Parsed, index: int) -> list[Received]:
+        refusal = flaw(element) or _unfit(element, index) or self._rate_refusal(request)
         if refusal is not None:
-            return self._refuse(arrival, refusal, text, element, index)
-        return self._admit(arrival, text, element, index)
+            return self._refuse(arrival, refusal, element.text, element.value, index)
+        return self._admit(arrival, element, index)
 
-    def _admit(self, arrival: Arrival, text: bytes, value: object, index: int = -1) -> list[Received]:
-        assert isinstance(value, dict)
-        record = self._admission.admit(value, text, arrival, index)
+    def _admit(self, arrival: Arrival, event: Parsed, index: int = -1) -> list[Received]:
+        assert isinstance(event.value, dict)
+        record = self._admission.admit(event.value, event.text, arrival, index)
         return [] if record is None else [record]
 
     def _refuse(
@@ -200,6 +201,16 @@ def _arrival(request: Request) -> Arrival:
         request.user_agent.decode("utf-8", "replace") if client_side and request.user_agent else "",
         access.warnings,
     )
+
+
+def _unfit(element: Parsed, index: int) -> Reason | None:
+    """Why an element of a batch can't be an event. Its size is that of compact JSON, however it was sent."""
+    if not isinstance(element.value, dict):
+        return Reason("event_not_object", f"batch[{index}]", "an event is one JSON object")
+    if len(element.text) <= EVENT_BYTES or (size := len(encode(element.value))) <= EVENT_BYTES:
+        return None
+    message = f"{size} bytes are more than the {EVENT_BYTES} an event may have"
+    return Reason("batch_item_too_large", f"batch[{index}]", message)
 
 
 def _warned(arrival: Arrival, warnings: tuple[str, ...]) -> Arrival:
