@@ -14,36 +14,20 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import Future
-from typing import Protocol
 
 from turnout.client.answers import Verdict, backoff_s, halves, judge, retry_after_s
 from turnout.client.queue import Policy, Queue
-from turnout.client.transport import TransportError
+from turnout.client.transport import Transport, TransportError
 
 REPORT_S = 60.0
 """Trouble and drops are logged at once, then at most this often."""
 _log = logging.getLogger("turnout.client")
 
 
-class Post(Protocol):
-    """What the sender needs of a transport."""
-
-    server: str
-
-    def post(self, events: list[bytes]) -> tuple[int, str | None]:
-        """Status and `Retry-After`; raises `TransportError`."""
-
-    def close(self) -> None:
-        """Let go of the connection."""
-
-    def fresh(self) -> "Post":
-        """One without a connection, for a forked child."""
-
-
 class Sender:
     """See the module. All methods may be called from any thread."""
 
-    def __init__(self, queue: Queue, transport: Post, policy: Policy) -> None:
+    def __init__(self, queue: Queue, transport: Transport, policy: Policy) -> None:
         self._queue, self._transport, self._policy = queue, transport, policy
         self._stopped = False
         self._begin()
@@ -287,4 +271,6 @@ class Sender:
             self._news = self._queue.trouble = ""
             waiting = self._queue.accepted - self._queue.settled
         dropped = ", ".join(f"{reason} {events}" for reason, events in self.dropped.items()) or "none"
-        _log.warning("events for %s: %s; %d waiting; dropped so far: %s", self._transport.server, news, waiting, dropped)
+        _log.warning(
+            "events for %s: %s; %d waiting; dropped so far: %s", self._transport.server, news, waiting, dropped
+        )
