@@ -23,14 +23,14 @@ $(STAMP): requirements-dev.txt pyproject.toml
 
 run: setup ## start the server with a demo site
 	@echo "Try it, in another terminal:"
-	@echo "  curl -i 'http://127.0.0.1:8080/events?tc_s=29&token=7183b9d4-1031-11ee-be56-0242ac120002' \\"
+	@echo "  curl -i 'http://$(or $(TURNOUT_COLLECT),127.0.0.1:8080)/events?tc_s=29&token=7183b9d4-1031-11ee-be56-0242ac120002' \\"
 	@echo "    -H 'Content-Type: application/json' -d '{\"event_name\": \"login\", \"user\": {\"id\": \"42\"}}'"
 	@echo "  $(BIN)/turnout tail --last 10"
 	@echo "Source key of the demo shop: 7183b9d4-1031-11ee-be56-0242ac120002"
 	$(BIN)/turnout serve --config examples/demo.yaml
 
 test: setup check ## the whole test suite
-	@tools/system.sh gcc:gcc chromium:chromium nginx:nginx-light
+	@tools/system.sh curl:curl gcc:gcc chromium:chromium nginx:nginx-light
 	$(BIN)/pytest
 
 check: setup ## formatting, lint, types, import contracts
