@@ -1,6 +1,7 @@
 """The only file that constructs parts and joins them: one coroutine per process.
 
-Each runs until `stop`, publishes its facts twice a second, and follows the applied configuration.
+Each runs until `stop`, publishes its facts twice a second, and follows the applied configuration. Heavy libraries are
+imported by the process that needs them alone: the others, and every command, are smaller and start faster.
 """
 
 import asyncio
@@ -18,8 +19,6 @@ from turnout.collect.routes import Directory
 from turnout.collect.server import COMMIT_BUCKETS_S, CollectServer, Limits
 from turnout.control import applied, factsfile
 from turnout.control.applied import Watcher
-from turnout.control.http import serve_control
-from turnout.deliver.http import HttpDestination, open_session
 from turnout.deliver.worker import Deliverer
 from turnout.destinations import registry
 from turnout.destinations.interface import Context
@@ -31,8 +30,6 @@ from turnout.model.config import Destination
 from turnout.model.errors import LogUnavailableError
 from turnout.model.event import ACCEPTED, PROCESSED
 from turnout.model.facts import Facts
-from turnout.process.chain import STANDARD_CHAIN, Chain
-from turnout.process.stage import ProcessStage
 from turnout.receipts.store import Store
 from turnout.settings import Settings, address
 
@@ -105,6 +102,10 @@ async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Process and deliver until `stop`, then finish what is in hand."""
+    from turnout.deliver.http import HttpDestination, open_session  # noqa: PLC0415 - aiohttp
+    from turnout.process.chain import STANDARD_CHAIN, Chain  # noqa: PLC0415 - the standard catalogue
+    from turnout.process.stage import ProcessStage  # noqa: PLC0415
+
     stream = open_log(settings)
     stream.append(PROCESSED, [])
     store = Store(settings.state_path)
@@ -149,6 +150,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
 
 async def run_control(settings: Settings, stop: asyncio.Event) -> None:
     """Answer for health and figures until `stop`."""
+    from turnout.control.http import serve_control  # noqa: PLC0415 - Litestar
+
     watcher = Watcher(settings.data_dir, os.environ)
 
     def facts(_: Facts) -> None:

@@ -3,7 +3,6 @@
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 from typing import Annotated, Protocol
 
 import typer
@@ -43,6 +42,8 @@ class _Parameter(Protocol):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata  # noqa: PLC0415 - slow, and only for this
+
         say(f"turnout {metadata.version('turnout')}")
         raise typer.Exit
 
