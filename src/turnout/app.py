@@ -268,6 +268,8 @@ async def _publish(
             failing = False
 
     await _every(_FACTS_S, stop, publish)
+    with _tolerated("facts not withdrawn"):
+        factsfile.withdraw(settings.data_dir, process)
 
 
 def _rss_bytes() -> int:

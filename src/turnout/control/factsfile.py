@@ -19,6 +19,11 @@ def publish(data_dir: Path, facts: Facts) -> None:
     fresh.replace(folder / f"{facts.process}.json")
 
 
+def withdraw(data_dir: Path, process: str) -> None:
+    """This process ends and says nothing more: whoever looks need not wait to find it silent."""
+    (data_dir / "run" / f"{process}.json").unlink(missing_ok=True)
+
+
 def read(data_dir: Path) -> dict[str, Facts]:
     """What each process said last, by its name. A file that can't be read counts as a silent process."""
     found = {}

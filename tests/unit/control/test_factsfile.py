@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from turnout.control.factsfile import publish, read
+from turnout.control.factsfile import publish, read, withdraw
 from turnout.model.facts import DestinationFacts, Facts
 
 
@@ -24,6 +24,14 @@ def test_the_newest_facts_replace_the_older(tmp_path: Path) -> None:
     publish(tmp_path, facts("worker", 1))
     publish(tmp_path, facts("worker", 2))
     assert read(tmp_path)["worker"].beat_ms == 2
+
+
+def test_who_ends_is_silent_at_once(tmp_path: Path) -> None:
+    publish(tmp_path, facts("worker"))
+    publish(tmp_path, facts("collector"))
+    withdraw(tmp_path, "worker")
+    withdraw(tmp_path, "never there")
+    assert set(read(tmp_path)) == {"collector"}
 
 
 def test_without_a_folder_nobody_speaks(tmp_path: Path) -> None:
