@@ -154,13 +154,18 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
 
     watcher = Watcher(settings.data_dir, os.environ)
 
-    def facts(_: Facts) -> None:
+    def refresh() -> None:
         before = watcher.error
         watcher.refresh()
-        if watcher.error != before:
+        if watcher.error and watcher.error != before:
             log.warning("configuration not in use", reason=watcher.error)
 
-    await asyncio.gather(serve_control(settings, stop), _publish("control", settings, watcher, facts, stop))
+    refresh()
+    await asyncio.gather(
+        serve_control(settings, stop),
+        _every(_CONFIG_S, stop, refresh),
+        _publish("control", settings, watcher, lambda _: None, stop),
+    )
 
 
 RUN: dict[str, Callable[[Settings, asyncio.Event], Coroutine[object, object, None]]] = {

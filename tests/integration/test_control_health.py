@@ -11,6 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.server import BACKEND, CONFIG, KEY, Server, free_port, until
+from turnout.control import factsfile
+from turnout.model.clock import now_ms
 
 UP = {
     "turnout_process_up{process=collector}",
@@ -191,6 +193,23 @@ def test_a_process_that_does_not_answer_makes_it_not_ready(server: Server, proce
     until(server.ready, "/ready to say yes again")
 
 
+def test_facts_that_a_killed_server_left_do_not_make_the_next_one_ready(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data")
+    with server:
+        server.kill_everything()
+        left = factsfile.read(server.data)
+        assert set(left) == {"collector", "worker", "control"}
+        for facts in left.values():
+            # As if it had been a moment ago, however long the next start takes.
+            facts.beat_ms = now_ms() + 60_000
+            factsfile.publish(server.data, facts)
+        server.start()
+        assert {name: facts.pid for name, facts in factsfile.read(server.data).items()}.items().isdisjoint(
+            {name: facts.pid for name, facts in left.items()}.items()
+        )
+        assert server.post(event("first"))[0] == 200
+
+
 def test_a_log_that_takes_nothing_makes_it_not_ready_also_when_nobody_sends(tmp_path: Path) -> None:
     free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
     server = Server(tmp_path / "data", TURNOUT_RESERVE_BYTES=str(free * 2))
@@ -218,8 +237,9 @@ def test_damage_of_the_log_is_told_everywhere(tmp_path: Path) -> None:
     segment.write_bytes(b"this was a database")
     with server:
         until(lambda: figures(server)["turnout_log_damage{}"] == 1, "the damage to be counted")
-        (warning,) = json.loads(server.get("/ready")[1])["warnings"]
-        assert "damaged.db" in warning
+        warnings = json.loads(server.get("/ready")[1])["warnings"]
+        assert len(warnings) == 1, warnings
+        assert "damaged.db" in warnings[0]
         shown = server.run("status")
         assert shown.returncode == 0
         assert "damaged.db" in shown.stdout.decode()

@@ -15,7 +15,7 @@ from turnout import app as parts
 from turnout.cli.configuration import read
 from turnout.cli.options import Data, settings
 from turnout.cli.output import FAILED, complain, exit_codes, fail
-from turnout.control import applied, configfile
+from turnout.control import applied, configfile, factsfile
 from turnout.model.errors import ConfigError, LeaseLostError
 from turnout.settings import Settings, default, descriptions, variable
 from turnout.supervisor import FATAL_EXIT, PROCESSES, SUPERVISED, StartError, stop_with_parent, supervise
@@ -52,6 +52,9 @@ def serve(
     _log_to_stderr(only or "supervisor")
     if os.environ.get(SUPERVISED) != "1":
         _apply_at_start(found)
+    # What was left by a kill -9 would say "ready" in the place of processes that are not there yet.
+    for name in [only] if only is not None else PROCESSES:
+        factsfile.withdraw(found.data_dir, name)
     if only is not None:
         uvloop.run(_one(only, found))
         return
