@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup run test check bench soak lock clean
+.PHONY: help setup run test check docs bench soak lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -38,6 +38,10 @@ check: setup ## formatting, lint, types, import contracts
 	$(BIN)/ruff check src tests tools bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: setup ## renew the generated reference and the output that the pages show
+	$(BIN)/python tools/reference.py
+	UPDATE_DOCS=1 $(BIN)/pytest tests/docs/test_snippets.py
 
 bench: setup ## what this machine can do, as ratios to references in the same run
 	@tools/system.sh wrk:wrk nginx:nginx-light

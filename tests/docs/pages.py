@@ -5,7 +5,7 @@ event, `python`, `ini` and others are files for the commands that follow. Remark
 their own, `<!-- word: value -->`. Before a block: `file` names the file it is written to, `exit` the exit code its
 commands end with, `not run` the reason why nobody can run it here. Between blocks: `run` is a command the reader
 does not see, `start` one that goes on, `stop` the Ctrl-C for the last such command with that word in it, and
-`checkout` makes the page's folder a copy of this repository.
+`checkout` makes the page's folder a copy of this repository; `generated`, `end` and `figures` mark places.
 """
 
 import re

@@ -17,7 +17,7 @@ from tests.docs.pages import PAGES, Block, Remark, blocks, name_of, steps
 from tests.docs.transcript import Mismatch, Session, commands, compiled
 from turnout.control import configfile
 
-_UPDATE = "TURNOUT_UPDATE_DOCS" in os.environ
+_UPDATE = "UPDATE_DOCS" in os.environ
 _LANGUAGES = {"console", "yaml", "json", "python", "ini", "text"} | {"html", "javascript"}
 """The last two run in a browser: `tests/browser/test_tag_page.py`."""
 
