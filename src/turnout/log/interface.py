@@ -15,8 +15,8 @@ What must stay true of every engine:
 * **Retention never overtakes a reader.** A batch is removed only when every group has committed past it
   *and* it is older than the replay window, or the byte budget demands it. If unread batches alone fill
   the budget, `append` raises `LogFullError` instead.
-* **Damage is contained.** An unreadable part is set aside under a name that says so and reported by
-  `damage()`; everything else stays readable and the stream goes on.
+* **Damage is contained.** What can't be read is skipped, a file of which nothing can be read is set aside under a
+  name that says so, and `damage()` reports both; everything else stays readable and the stream goes on.
 
 Calls block; a stage that lives in an event loop runs `append` in a thread. Nothing outside `log/` may
 know which engine runs.
@@ -63,12 +63,12 @@ class Subscription(Protocol):
         """Every record before `offset` is done: after a restart the group starts there, or a little before.
 
         Not durable against power loss on return (repeats are allowed), never ahead of the call. Only
-        subscriptions with a group can commit.
+        subscriptions with a group can commit. Raises `LogUnavailableError`; then the cursor stayed.
         """
         ...
 
     def lag(self) -> int:
-        """How many offsets lie between this reader's position and the end of the stream."""
+        """How many offsets lie between this reader's position and the end; raises `LogUnavailableError`."""
         ...
 
     def close(self) -> None:
@@ -83,7 +83,8 @@ class Log(Protocol):
         """Store `records` as one batch and give the offset of the first; durable on return.
 
         With `commit`, the cursor of a group (of any stream) moves in the same transaction: the way a
-        stage reads one stream and writes another without repeats. `records` may be empty then.
+        stage reads one stream and writes another without repeats. `records` may be empty then. With neither, the
+        call only takes the stream's write end, also when the log is full.
         Raises `LogFullError` or `LogUnavailableError`; then nothing was stored and nothing moved.
         Raises `LeaseLostError` if another process writes this stream.
         """
@@ -93,16 +94,22 @@ class Log(Protocol):
         """Read a stream from `start`, else from the group's cursor, else from the oldest batch kept.
 
         Without a group the reader is a visitor: retention does not wait for it. A `start` that retention
-        has already removed moves up to the oldest batch kept.
+        has already removed moves up to the oldest batch kept. Raises `LogUnavailableError`.
         """
         ...
 
     def end(self, stream: str) -> int:
-        """The offset the next record of this stream will get, or less while an `append` is under way."""
+        """The offset the next record of this stream will get, or less while an `append` is under way.
+
+        Raises `LogUnavailableError`.
+        """
         ...
 
     def maintain(self, now_ms: int) -> None:
-        """Apply retention, prepare files. Called every second or so by the process that writes the stream."""
+        """Apply retention, prepare files, notice a full disk and its end.
+
+        Called every second or so by the process that writes the stream. What it can't do now it does later.
+        """
         ...
 
     def damage(self) -> list[str]:

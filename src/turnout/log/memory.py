@@ -37,6 +37,8 @@ class MemoryLog:
     def append(self, stream: str, records: Sequence[bytes], commit: Commit | None = None) -> int:
         with self._changed:
             target = self._streams[stream]
+            if not records and commit is None:
+                return target.next
             if target.bytes > self._budget:
                 raise LogFullError(f"{stream} is over its budget of {self._budget} bytes")
             base = target.next

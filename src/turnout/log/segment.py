@@ -34,8 +34,12 @@ CREATE TABLE batches (base INTEGER PRIMARY KEY, appended_ms INTEGER NOT NULL, co
 CREATE TABLE cursors (stream TEXT NOT NULL, grp TEXT NOT NULL, next INTEGER NOT NULL,
                       PRIMARY KEY (stream, grp)) WITHOUT ROWID;
 """
+HIGHEST = 1 << 62
+"""No offset gets there; what is named after a higher one is not ours."""
 _NAME = re.compile(r"(\d{20})\.db")
 _ZEROS = bytes(1 << 20)
+_WIDEST_GAP = 1 << 40
+_SIDE_FILES = ("-wal", "-shm", "-journal")
 encode_body = msgspec.msgpack.Encoder().encode
 decode_body = msgspec.msgpack.Decoder(list[bytes]).decode
 
@@ -52,7 +56,8 @@ def segment_path(folder: Path, base: int) -> Path:
 def segment_bases(folder: Path) -> list[int]:
     """The first offsets of all segments in a stream's folder, oldest first."""
     with os.scandir(folder) as entries:
-        return sorted(int(match[1]) for entry in entries if (match := _NAME.fullmatch(entry.name)))
+        bases = [int(match[1]) for entry in entries if (match := _NAME.fullmatch(entry.name))]
+    return sorted(base for base in bases if base < HIGHEST)
 
 
 def wal_path(path: Path) -> Path:
@@ -69,6 +74,15 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents where they are missing; durable on return."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
 def create(path: Path, wal_bytes: int) -> None:
     """Create an empty segment file with `wal_bytes` of preallocated write-ahead log, durable on return."""
     remove(path)
@@ -83,8 +97,8 @@ def create(path: Path, wal_bytes: int) -> None:
         connection.close()
     fd = os.open(wal_path(path), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
     try:
-        for _ in range(wal_bytes // len(_ZEROS)):
-            os.write(fd, _ZEROS)
+        for start in range(0, wal_bytes, len(_ZEROS)):
+            os.write(fd, _ZEROS[: wal_bytes - start])
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -100,32 +114,50 @@ def rename(old: Path, new: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a segment and its side files."""
-    for suffix in ("", "-wal", "-shm"):
+    """Delete a segment and its side files. The file goes first: without it, the others mean nothing."""
+    for suffix in ("", *_SIDE_FILES):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def remove_orphans(folder: Path) -> None:
+    """Delete side files whose segment is gone: what a crash left of a removal or a renaming."""
+    for path in folder.iterdir():
+        for suffix in _SIDE_FILES:
+            if path.name.endswith(".db" + suffix) and not path.with_name(path.name.removesuffix(suffix)).exists():
+                path.unlink(missing_ok=True)
 
 
 class Segment:
     """An open segment file. A reader opens it with `write=False`; only one process opens it for writing."""
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
-        """Raises `DamagedError` if this is no readable segment, `LogUnavailableError` if it is a newer one."""
+        """Raises `DamagedError` if this is no readable segment, FileNotFoundError if there is none,
+        `LogUnavailableError` if it can't be opened now or was written by a newer release.
+        """
         self.path = path
         # Readers need write access too: they share SQLite's -shm file. `query_only` keeps them honest.
         uri = f"file:{quote(str(path))}?mode=rw"
         try:
             self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5)
         except sqlite3.OperationalError as error:
+            if not path.exists():
+                raise FileNotFoundError(path) from error
             raise LogUnavailableError(f"{path}: {error}") from error
         try:
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA wal_autocheckpoint=0")
+            self._query("PRAGMA synchronous=FULL")
+            self._query("PRAGMA wal_autocheckpoint=0")
             if not write:
-                self._db.execute("PRAGMA query_only=1")
+                self._query("PRAGMA query_only=1")
             self._check_format()
         except BaseException:
             self._db.close()
             raise
+
+    def __enter__(self) -> "Segment":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _check_format(self) -> None:
         row = self._query("PRAGMA user_version")
@@ -159,12 +191,12 @@ class Segment:
         """Batches with `start <= base < stop`, until `max_records` are reached.
 
         A batch whose body fails its check is given as its base alone. Raises `DamagedError` where the
-        file itself can't be read.
+        file itself can't be read; `next_readable` tells where it goes on.
         """
         seen = 0
         sql = "SELECT base, appended_ms, crc, body FROM batches WHERE base >= ? AND base < ? ORDER BY base"
         try:
-            rows = self._db.execute(sql, (start, stop if stop is not None else 1 << 62))
+            rows = self._db.execute(sql, (start, stop if stop is not None else HIGHEST))
             for base, appended_ms, crc, body in rows:
                 if zlib.crc32(body) != crc:
                     yield int(base)
@@ -185,6 +217,23 @@ class Segment:
         sql = "SELECT base FROM batches WHERE base <= ? AND base + count > ? ORDER BY base DESC LIMIT 1"
         row = self._query(sql, offset, offset)
         return row[0] if row else None
+
+    def next_readable(self, start: int) -> int | None:
+        """The smallest offset after `start` from which there is a batch to read; None if there is none.
+
+        For a file with a broken page: a look-up below that page fails, one beyond it does not.
+        """
+        broken, step = start, 1
+        while not self._readable(broken + step):
+            broken += step
+            step *= 2
+            if step > _WIDEST_GAP:
+                return None
+        readable = broken + step
+        while readable - broken > 1:
+            middle = (broken + readable) // 2
+            broken, readable = (broken, middle) if self._readable(middle) else (middle, readable)
+        return readable
 
     def last(self) -> tuple[int, int] | None:
         """The offset after the last record, and when that batch was appended (ms); None if empty."""
@@ -210,6 +259,12 @@ class Segment:
 
     def close(self) -> None:
         self._db.close()
+
+    def _readable(self, start: int) -> bool:
+        try:
+            return any(True for _ in self.read(start, None, 1))
+        except DamagedError:
+            return False
 
     def _query(self, sql: str, *values: int) -> tuple[int, ...] | None:
         try:

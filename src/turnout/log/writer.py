@@ -3,8 +3,15 @@
 One process writes a stream; a lock file held for its life makes sure of it. `append` and `maintain` may run
 in different threads: `maintain` does what takes long (zero-filling the next segment, checkpoints, removing
 files) outside the lock, so that no append ever waits for it.
+
+What must stay true:
+* After a failed fsync nobody knows what is on disk, so the segment is never written again. The next one is
+  named after the offset that the failed batch would have had: whatever is left of it does not count.
+* No segment's name is ever used twice, because readers keep files open.
+* Cursors that came with appends are in the newest segment that has any row: its first append carries them on.
 """
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -19,6 +26,7 @@ from turnout.log.segment import (
     create,
     encode_body,
     remove,
+    remove_orphans,
     rename,
     segment_bases,
     segment_path,
@@ -43,16 +51,20 @@ class StreamWriter:
         segment_bytes: int,
         clock: Callable[[], int],
         set_aside: Callable[[Path, str], None],
+        report: Callable[[str], None],
     ) -> None:
         """Raises `LeaseLostError` if another process writes here, `LogUnavailableError` if it can't open."""
         self._folder, self._clock, self._set_aside = folder, clock, set_aside
+        self._report = report
         self._segment_bytes = segment_bytes
         self._mutex = threading.Lock()
         self._cursors: dict[tuple[str, str], Commit] = {}
         self._carried = True
-        self._spare = folder / _SPARE
+        self._spare, self._unprepared = folder / _SPARE, folder / _UNPREPARED
         self._spare_ready = False
         self._checkpoint_due = False
+        self._full: list[Segment] = []
+        """Kept open until `maintain` has emptied their write-ahead logs: the last to close would have to."""
         self._refuse: str | None = None
         self._lease = os.open(folder / "writer.lock", os.O_CREAT | os.O_RDWR, 0o644)
         try:
@@ -64,6 +76,8 @@ class StreamWriter:
             ) from error
         try:
             remove(self._spare)
+            remove(self._unprepared)
+            remove_orphans(folder)
             self._open_last()
         except BaseException:
             os.close(self._lease)
@@ -73,15 +87,14 @@ class StreamWriter:
         """See `interface.Log.append`."""
         body = encode_body(records)
         with self._mutex:
+            if not records and commit is None:
+                return self.next
             if self._refuse is not None:
                 raise LogFullError(self._refuse)
             if self._data_bytes >= self._segment_bytes:
                 self._rotate()
-            if commit is not None:
-                self._cursors[commit.stream, commit.group] = commit
-            commits = [commit] if commit else []
-            if not self._carried:
-                commits = list(self._cursors.values())
+            moved = {(commit.stream, commit.group): commit} if commit else {}
+            commits = list((moved if self._carried else self._cursors | moved).values())
             base = self.next
             try:
                 if self._checkpoint_due:
@@ -93,28 +106,31 @@ class StreamWriter:
             except sqlite3.Error as error:
                 raise self._failed(error) from error
             self._carried = True
+            self._cursors |= moved
             self.next += len(records)
             self._data_bytes += len(body)
             self._wal_bytes += (len(body) // 8168 + 3) * _FRAME
             return base
 
     def maintain(self) -> None:
-        """Do what is due and slow: the next segment, checkpoints of full ones."""
-        if self._data_bytes * 2 >= self._segment_bytes and not self._spare_ready:
-            create(self._spare, self._segment_bytes)
-            with self._mutex:
-                self._spare_ready = True
+        """Do what is due and slow: checkpoints of full segments, the next one.
+
+        Raises `LogUnavailableError`, OSError or sqlite3.Error where it can't; then call again later.
+        """
         for base in segment_bases(self._folder)[:-1]:
             path = segment_path(self._folder, base)
             wal = wal_path(path)
             if wal.exists() and wal.stat().st_size:
                 self._seal(path)
+        while self._full:
+            self._full.pop().close()
+        if self._data_bytes * 2 >= self._segment_bytes and not self._spare_ready:
+            create(self._spare, self._segment_bytes)
+            with self._mutex:
+                self._spare_ready = True
         if self._wal_bytes > self._segment_bytes and not self._checkpoint_due:
-            segment = Segment(self._segment.path)
-            try:
+            with Segment(self._segment.path) as segment:
                 segment.checkpoint()
-            finally:
-                segment.close()
             with self._mutex:
                 self._checkpoint_due = True
 
@@ -124,7 +140,8 @@ class StreamWriter:
 
     def close(self) -> None:
         with self._mutex:
-            self._segment.close()
+            for segment in (*self._full, self._segment):
+                segment.close()
             os.close(self._lease)
 
     def _open_last(self) -> None:
@@ -156,13 +173,15 @@ class StreamWriter:
 
     def _start_segment(self, base: int) -> None:
         path = segment_path(self._folder, base)
-        fresh = self._spare
-        if not self._spare_ready:
-            # `maintain` may be at work on the spare: make another one, in time rather than preallocated.
-            fresh = self._folder / _UNPREPARED
-            create(fresh, 0 if self._cursors or base else self._segment_bytes)
-        self._spare_ready = False
-        rename(fresh, path)
+        # If it is there, an earlier try made it and could not open it.
+        if not path.exists():
+            fresh = self._spare
+            if not self._spare_ready:
+                # `maintain` may be at work on the spare: make another one, in time rather than preallocated.
+                fresh = self._unprepared
+                create(fresh, 0 if self._cursors or base else self._segment_bytes)
+            self._spare_ready = False
+            rename(fresh, path)
         self._segment = Segment(path, write=True)
         self._data_bytes = self._wal_bytes = 0
         self._checkpoint_due = False
@@ -170,17 +189,20 @@ class StreamWriter:
 
     def _rotate(self) -> None:
         full = self._segment
-        if full.path == segment_path(self._folder, self.next):
-            self.next += 1
         try:
+            if full.path == segment_path(self._folder, self.next):
+                # Its first append failed, so it holds nothing that counts, and its name is taken.
+                full.close()
+                remove(full.path)
+                self.next += 1
             self._start_segment(self.next)
-        except (OSError, sqlite3.Error, DamagedError) as error:
+        except (OSError, sqlite3.Error, DamagedError, LogUnavailableError) as error:
             raise LogFullError(f"no room for the next segment in {self._folder}: {error}") from error
-        full.close()
+        self._full.append(full)
 
     def _failed(self, error: sqlite3.Error) -> LogUnavailableError:
         """Name the failure. After an I/O error the file is left alone: a failed fsync drops pages."""
-        if "full" in str(error):
+        if _is_full(error):
             return LogFullError(f"{self._folder}: {error}; free some space, collection resumes by itself")
         path = self._segment.path
         if isinstance(error, sqlite3.OperationalError) and "disk I/O" not in str(error):
@@ -191,23 +213,33 @@ class StreamWriter:
     def _seal(self, path: Path) -> None:
         """Move the write-ahead log of a full segment into its file and drop it."""
         try:
-            segment = Segment(path, write=True)
+            with Segment(path, write=True) as segment:
+                segment.checkpoint("TRUNCATE")
         except DamagedError as error:
             self._set_aside(path, str(error))
-            return
-        try:
-            segment.checkpoint("TRUNCATE")
-        finally:
-            segment.close()
+        except sqlite3.Error as error:
+            if _is_full(error):
+                raise
+            # Readers find everything in the write-ahead log, as before; new segments are not concerned.
+            self._report(f"{path}: {error}; its write-ahead log stays")
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    return "full" in str(error)
 
 
 def stream_cursors(folder: Path) -> list[Commit]:
-    """The cursors that the writer of this stream committed with its newest append."""
+    """The cursors that the writer of this stream committed with its newest append.
+
+    A segment that can't be read, or ends with a commit that failed, is passed over for the one before: a
+    cursor may go back, and records repeat, but it never gets ahead.
+    """
+    following: int | None = None
     for base in reversed(segment_bases(folder)):
-        segment = Segment(segment_path(folder, base))
-        try:
-            if (cursors := segment.cursors()) or segment.last() is not None:
+        with contextlib.suppress(DamagedError, FileNotFoundError), Segment(segment_path(folder, base)) as segment:
+            last, cursors = segment.last(), segment.cursors()
+            failed = last is not None and following is not None and last[0] > following
+            if (cursors or last is not None) and not failed:
                 return cursors
-        finally:
-            segment.close()
+        following = base
     return []
