@@ -275,6 +275,8 @@ RAW = [
     # limits
     Raw("request line of 40 KB", request(target=TARGET.ljust(40_960, b"a")) + GOOD, [200, 200]),
     Raw("request line over 40 KB", request(target=TARGET.ljust(40_961, b"a")) + GOOD, [414]),
+    Raw("request line that never ends", b"POST " + TARGET + b"a" * 200_000, [414]),
+    Raw("request line far over 40 KB", request(target=TARGET + b"a" * 100_000) + GOOD, [414]),
     Raw("one long header", request(X="a" * 16_000) + GOOD, [200, 200]),
     Raw("one header too long", request(X="a" * 16_384) + GOOD, [431]),
     Raw("header that never ends", GOOD.split(b"Host")[0] + b"X: " + b"a" * 200_000, [431]),
