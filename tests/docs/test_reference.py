@@ -23,7 +23,7 @@ REFERENCE = ROOT / "docs" / "reference"
 SOURCE = ROOT / "src" / "turnout"
 
 _CODE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+:?")
-_CARRIERS = {"Reason": 0, "RefusedValueError": 0, "refused": 0, "Result": 1, "Finding": 1, "LedgerEntry": 9}
+_CARRIERS = {"Reason": 0, "RefusedValueError": 0, "refused": 0, "Result": 1, "Finding": 1}
 """Calls that give an event a code, and in which argument."""
 _FOLDERS = ("collect", "process", "route", "receipts", "destinations", "deliver")
 _PHRASES = {"content_too_large", "uri_too_long", "range_not_satisfiable", "unprocessable_content"}
@@ -32,7 +32,8 @@ _NO_CODES = {
     "invalid_accepted", "invalid_rejected", "half_open",
     # properties of events, parameters, headers
     "consent_categories", "consistent_anonymous_id", "event_id", "event_name", "event_timestamp", "test_code",
-    "user_agent", "tc_s", "tc_skey", "content_encoding", "content_length", "content_type",
+    "user_agent", "tc_s", "tc_skey", "tc_do_not_track", "ga_url_param", "content_encoding", "content_length",
+    "content_type", "transfer_encoding", "x_forwarded_for", "x_forwarded_host", "x_forwarded_proto",
     # settings, functions, formats of the catalogue
     "all_event_data", "rotate_bytes", "rotate_seconds", "open_destination", "iana_tz", "md5_hex", "ms_timestamp",
     "sha256_hex", "commit_us",
@@ -170,11 +171,12 @@ def _codes_in_the_source() -> Iterator[str]:
 
 def _codes(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Call):
-        place = _CARRIERS.get(node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", ""))
-        if place is not None and len(node.args) > place:
-            argument = node.args[place]
-            if isinstance(argument, ast.Constant) and isinstance(argument.value, str) and argument.value.islower():
-                yield argument.value
+        carrier = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        place = _CARRIERS.get(carrier, len(node.args))
+        named = [keyword.value for keyword in node.keywords if keyword.arg in ("reason", "code")]
+        for argument in (*node.args[place : place + 1], *named):
+            if isinstance(argument, ast.Constant) and re.fullmatch("[a-z][a-z0-9_]*", str(argument.value)):
+                yield str(argument.value)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _CODE.fullmatch(node.value):
         word = node.value.removesuffix(":")
         if word not in _NO_CODES | _PHRASES:
