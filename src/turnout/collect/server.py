@@ -131,6 +131,11 @@ class CollectServer:
     def connections(self) -> int:
         return len(self._connections)
 
+    @property
+    def held(self) -> int:
+        """Bytes in hand: incomplete requests, and records that wait for their append or are in it."""
+        return self._held + self._group_bytes + self._append_bytes
+
     # called by connections
 
     def admit(self, connection: Connection) -> bool:
@@ -182,7 +187,7 @@ class CollectServer:
             decision = Decision(target.endpoint or "other", [], answer)
             self._put(connection, decision, origin, keep_alive, head=method == b"HEAD")
             return
-        if self._held + self._group_bytes + self._append_bytes > self.limits.held_bytes:
+        if self.held > self.limits.held_bytes:
             # The disk does not keep up; what we can't hold we must not take.
             self._put(connection, Decision(target.endpoint, [], Answer.UNAVAILABLE), origin, keep_alive)
             return
