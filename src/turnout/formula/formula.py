@@ -1,0 +1,103 @@
+"""A formula, ready to be evaluated, and how to make one."""
+
+from typing import NamedTuple
+
+from turnout.formula import limits
+from turnout.formula.code import Code
+from turnout.formula.compile import EVENT, Scope, compiled
+from turnout.formula.errors import FormulaError, LimitError, TreeError
+from turnout.formula.functions import FUNCTIONS
+from turnout.formula.kinds import ELEMENT
+from turnout.formula.parse import parse
+from turnout.formula.printer import text_of
+from turnout.formula.run import FAILED, Run
+from turnout.formula.tree import Call, Constant, Node, walk
+from turnout.formula.values import copied, settled, truthy
+
+
+class Note(NamedTuple):
+    """Something legal that is probably a mistake, at `offset` of the text; for editors to show."""
+
+    message: str
+    offset: int
+
+
+class Formula:
+    """A compiled formula: `text` as written, `tree`, `notes`, and its value for any event."""
+
+    __slots__ = ("_code", "notes", "text", "tree")
+
+    def __init__(self, text: str, tree: Node, code: Code) -> None:
+        self.text, self.tree, self._code = text, tree, code
+        self.notes = tuple(_notes(tree))
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is the same for every event."""
+        return self._code.constant
+
+    def value(self, run: Run, element: object = None, index: int = 0) -> object:
+        """The value for this event, a JSON value that shares nothing with the event; null is None.
+
+        For a formula within an array (`compile_formula`) `element` and `index` say which one. Never raises:
+        surprises leave warnings in the run. `FAILED` stands for an evaluation that exceeded a bound (§11): whoever
+        asked must leave things as they are.
+        """
+        run.left, run.element, run.index = limits.WORK, element, index
+        try:
+            return _finished(self._code.evaluate(run))
+        except LimitError as error:
+            run.warn("limit", str(error))
+        except Exception as error:  # noqa: BLE001 - a defect in a function must cost one value, not the event
+            run.warn("internal", f"{type(error).__name__}: {error}")
+        return FAILED
+
+    def holds(self, run: Run, element: object = None, index: int = 0) -> bool:
+        """Whether the value is true, as a condition; what fails does not hold."""
+        value = self.value(run, element, index)
+        return value is not FAILED and truthy(value)
+
+
+def compile_formula(text: str, within: str | None = None) -> Formula:
+    """The formula that a text writes; `within` is the array path whose elements it is evaluated for (§4), if any.
+
+    Raises `FormulaError`, with position and a way out, for what is no formula or can never work.
+    """
+    return _compiled(text, parse(text), within)
+
+
+def compile_tree(tree: Node, within: str | None = None) -> Formula:
+    """As `compile_formula`, from a tree that was made otherwise; its text is written from it."""
+    text = text_of(tree)
+    return _compiled(text, parse(text), within)
+
+
+def _compiled(text: str, tree: Node, within: str | None) -> Formula:
+    scope = EVENT if within is None else Scope(True, tuple(within.split(".")))
+    try:
+        return Formula(text, tree, compiled(tree, scope))
+    except TreeError as error:
+        raise FormulaError(error.message, text, error.offset, error.fix) from None
+
+
+def _finished(value: object) -> object:
+    if isinstance(value, str):
+        if len(value) * 4 > limits.RESULT_BYTES:
+            copied(value)
+        return value
+    if isinstance(value, list | dict):
+        return copied(value)
+    return settled(value) if isinstance(value, float) else value
+
+
+def _notes(tree: Node) -> list[Note]:
+    """A quoted property where an expression per element is meant; nothing else so far."""
+    return [
+        Note(f'"{argument.value}" is a text, the same for every element; without quotes it is a property', argument.at)
+        for node in walk(tree)
+        if isinstance(node, Call) and node.name in FUNCTIONS
+        for index, argument in enumerate(node.arguments)
+        if isinstance(argument, Constant)
+        and isinstance(argument.value, str)
+        and FUNCTIONS[node.name].parameter(index).kind is ELEMENT
+    ]
