@@ -35,6 +35,8 @@ class Load:
         self._stop = False
         self._goal, self._ahead = 0, ahead
         self._wanted = asyncio.Event()
+        if ahead is None:
+            self._wanted.set()
         self._reached = asyncio.Event()
 
     async def run(self) -> None:

@@ -86,8 +86,8 @@ class SqliteLog:
         for stream, writer in list(self._writers.items()):
             try:
                 self._retain(stream, now_ms)
-                writer.maintain()
                 reason = self._no_room(stream)
+                writer.maintain(room=reason is None)
             except (OSError, sqlite3.Error, LogUnavailableError) as error:
                 reason = f"{self._folder / stream}: {error}; collection resumes by itself when this is gone"
             writer.refuse(reason)

@@ -112,8 +112,8 @@ class StreamWriter:
             self._wal_bytes += (len(body) // 8168 + 3) * _FRAME
             return base
 
-    def maintain(self) -> None:
-        """Do what is due and slow: checkpoints of full segments, the next one.
+    def maintain(self, *, room: bool) -> None:
+        """Do what is due and slow: checkpoints of full segments and, if there is room, the next one.
 
         Raises `LogUnavailableError`, OSError or sqlite3.Error where it can't; then call again later.
         """
@@ -124,7 +124,7 @@ class StreamWriter:
                 self._seal(path)
         while self._full:
             self._full.pop().close()
-        if self._data_bytes * 2 >= self._segment_bytes and not self._spare_ready:
+        if room and self._data_bytes * 2 >= self._segment_bytes and not self._spare_ready:
             create(self._spare, self._segment_bytes)
             with self._mutex:
                 self._spare_ready = True
