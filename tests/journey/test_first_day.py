@@ -77,7 +77,11 @@ class Day:
     def __init__(self, here: Path) -> None:
         self.here = here
         self.orders = Orders()
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("TURNOUT_")}
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TURNOUT_", "NO_COLOR", "FORCE_COLOR"))
+        }
         self.environment |= {
             "TURNOUT_COLLECT": f"127.0.0.1:{free_port()}",
             "TURNOUT_CONTROL": f"127.0.0.1:{free_port()}",
@@ -109,7 +113,24 @@ class Day:
             timeout=60,
             check=False,
         )
+        assert "\x1b" not in done.stdout + done.stderr, "colour is for terminals"
         return done.returncode, done.stdout, done.stderr
+
+    def at_a_terminal(self, *arguments: str) -> str:
+        """What `turnout …` prints at a terminal."""
+        terminal, inside = os.openpty()
+        environment = self.environment | {"TERM": "xterm-256color"}
+        command = self._turnout(*arguments)
+        with subprocess.Popen(command, cwd=self.here, env=environment, stdout=inside, stderr=inside):
+            os.close(inside)
+            printed = b""
+            try:
+                while chunk := os.read(terminal, 65536):
+                    printed += chunk
+            except OSError:
+                # How Linux tells that the other end is closed.
+                os.close(terminal)
+        return printed.decode()
 
     def json(self, *arguments: str) -> object:
         """What a command gives to machines."""
@@ -192,6 +213,14 @@ def test_a_refused_event_is_refused_by_send_seen_by_tail_and_explained_by_trace(
     code, out, err = day.run("trace", "never")
     assert (code, out) == (1, "")
     assert "no event 'never': never received, or older than the replay window" in err
+
+
+def test_colour_is_for_terminals_and_events_cannot_bring_their_own(day: Day) -> None:
+    hostile = purchase("hostile") | {"event_name": "\x1b[2Jgone"}
+    assert "\\x1b[2Jgone  from 29/backend" in day.run("send", "-", *BACKEND, stdin=hostile)[1]
+    printed = day.at_a_terminal("trace", "hostile")
+    assert "\x1b[32m" in printed
+    assert "\x1b[2J" not in printed
 
 
 def test_tail_shows_what_comes_in_while_it_runs(day: Day) -> None:
