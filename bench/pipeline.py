@@ -126,7 +126,7 @@ def _done(data: Path, ref: str) -> int:
     store = Store(data / "state.db")
     try:
         known = store.destinations()
-        return sum(n for code, n in store.counts(known[ref][0]).items() if code > 1) if ref in known else 0
+        return sum(n for code, n in store.figures(known[ref][0]).codes.items() if code > 1) if ref in known else 0
     finally:
         store.close()
 
