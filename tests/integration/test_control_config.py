@@ -1,6 +1,7 @@
 """A running server and its configuration: it follows at once, and nothing wrong ever replaces what works."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def test_the_server_uses_what_was_applied_when_apply_returns(server: Server) -> 
     # What is valid here alone: the server does not have the variable.
     refused = subprocess.run(
         [sys.executable, "-m", "turnout", "apply", "-f", write(server, SECRET), "--data", str(server.data)],
-        env={"PATH": "", "WHERE": "in"},
+        env={**os.environ, "WHERE": "in"},
         capture_output=True,
         check=False,
     )
