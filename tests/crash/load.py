@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tests.support.server import BACKEND
 
-_PADDING = "x" * 500
+PADDING = "x" * 500
 _RETRY_S = 0.02
 BATCH = 20
 
@@ -94,7 +94,7 @@ class Load:
 
 def _request(ids: list[str], *, batch: bool) -> bytes:
     events = [
-        f'{{"event_name":"crash","context":{{"event_id":"{one}"}},"user":{{"id":"u"}},"padding":"{_PADDING}"}}'
+        f'{{"event_name":"crash","context":{{"event_id":"{one}"}},"user":{{"id":"u"}},"padding":"{PADDING}"}}'
         for one in ids
     ]
     body = f'{{"batch":[{",".join(events)}]}}' if batch else events[0]
