@@ -17,20 +17,26 @@ def entry(offset: int, user: str = "", due_ms: int = NOW, reason: str = "busy") 
     return LedgerEntry(offset, f"e{offset}", "purchase", b"{}", user, NOW, 1, NOW, due_ms, reason)
 
 
-def letter(offset: int, died_ms: int = NOW, reason: str = "404_not_found", code: Code = Code.ERROR) -> DeadLetter:
+def letter(
+    offset: int, died_ms: int = NOW, reason: str = "404_not_found", code: Code = Code.ERROR, user: str = ""
+) -> DeadLetter:
     """A dead letter."""
-    return DeadLetter(offset, f"e{offset}", "purchase", b"{}", "", NOW, code, reason, "gone", 1, died_ms)
+    return DeadLetter(offset, f"e{offset}", "purchase", b"{}", user, NOW, code, reason, "gone", 1, died_ms)
 
 
 def step(base: int, codes: Sequence[Code], at_ms: int = NOW, users: str = "") -> Step:
-    """One batch passed; pending codes get a ledger entry (of users, in turn), rejections and errors a dead letter."""
+    """One batch passed; pending codes get a ledger entry, rejections and errors a dead letter, of users in turn."""
     numbered = list(enumerate(codes, base))
-    pending = [offset for offset, code in numbered if code == Code.PENDING]
+    user = {offset: users[(offset - base) % len(users)].strip() if users else "" for offset, _ in numbered}
     return Step(
         base + len(codes),
         [(base, at_ms, bytes(codes))],
-        [entry(offset, users[n % len(users)] if users else "") for n, offset in enumerate(pending)],
-        [letter(offset, at_ms, code=code) for offset, code in numbered if code in (Code.REJECTED, Code.ERROR)],
+        [entry(offset, user[offset]) for offset, code in numbered if code == Code.PENDING],
+        [
+            letter(offset, at_ms, code=code, user=user[offset])
+            for offset, code in numbered
+            if code in (Code.REJECTED, Code.ERROR)
+        ],
         sum(code not in (Code.NOT_OFFERED, Code.DRY_RUN) for code in codes),
     )
 

@@ -79,7 +79,7 @@ class Histories(RuleBasedStateMachine):
         number, cursor = self.store.destinations().get(ref, (0, 0))
         for batch in self.log.subscribe(PROCESSED, None, cursor).fetch(1_000) if number else []:
             mine = [codes[offset % len(codes)] for offset in range(batch.base, batch.next)]
-            made = step(batch.base, mine, self.now, users="xy")
+            made = step(batch.base, mine, self.now, users="xy ")
             self.store.record(number, made)
             self.codes[ref] |= dict(enumerate(mine, batch.base))
             self.waiting[ref] += [(entry.user_key, entry.offset) for entry in made.ledger]
@@ -90,7 +90,7 @@ class Histories(RuleBasedStateMachine):
         entries = self.store.due(number, self.now, limit)
         if self.ordered[ref]:
             firsts = dict(reversed(self.waiting[ref]))
-            assert all(firsts[entry.user_key] == entry.offset for entry in entries), "out of order"
+            assert all(firsts[entry.user_key] == entry.offset for entry in entries if entry.user_key), "out of order"
         self.store.settle(number, [self._settlement(entry, code) for entry in entries])
         if code is not None:
             self.codes[ref] |= dict.fromkeys([entry.offset for entry in entries], code)
