@@ -137,11 +137,11 @@ def _path(node: Node, parts: tuple[str, ...], scope: Scope) -> Code:
     event_steps = paths.steps(parts[1:]) if scope.inside and parts[0] == "root" else steps
 
     def event_present(run: Run) -> bool:
-        return paths.present(run.event, event_steps)
+        return paths.present(run, run.event, event_steps)
 
     def present(run: Run) -> bool:
         if type(run.element) is dict:
-            return paths.present(run.element, steps)
+            return paths.present(run, run.element, steps)
         return parts == scope.array or event_present(run)
 
     from_event = not scope.inside or parts[0] == "root"
@@ -161,12 +161,12 @@ def _reading(
         return event_reader(parts[1:]) if len(parts) > 1 else lambda run: run.event
     from_element = reader(parts)
     if parts == scope.array:
-        return lambda run: from_element(run.element) if type(run.element) is dict else run.element
+        return lambda run: from_element(run, run.element) if type(run.element) is dict else run.element
     from_event = event_reader(parts)
 
     def code(run: Run) -> object:
         if type(run.element) is dict:
-            return from_element(run.element)
+            return from_element(run, run.element)
         value = from_event(run)
         if type(value) is list:
             return value[run.index] if run.index < len(value) else None
@@ -207,7 +207,7 @@ def _check_count(function: Function, node: Call) -> None:
         takes = "none" if most == 0 else str(most)
     else:
         takes = f"{function.least} to {most}"
-    noun = "argument" if takes == "1" else "arguments"
+    noun = "argument" if takes.split()[-1] == "1" else "arguments"
     message = (
         f"{function.name} takes {takes} {noun}, not {count}" if most != 0 else f"{function.name} takes no arguments"
     )
@@ -223,7 +223,7 @@ def _property(code: Code, function: Function) -> Code:
             steps = paths.steps(paths.split(name))
 
             def present(run: Run) -> bool:
-                return name in run.event or paths.present(run.event, steps)
+                return name in run.event or paths.present(run, run.event, steps)
 
             return code._replace(present=present)
     raise TreeError(f"{function.name} takes a property", code.node.at, "ISEMPTY tests any value")

@@ -26,12 +26,15 @@ _LONG = {
     "CEST": "Central European Summer Time",
     "EET": "Eastern European Standard Time",
     "EEST": "Eastern European Summer Time",
+    "IST+05:30": "India Standard Time",
+    "IST+02:00": "Israel Standard Time",
+    "IST+01:00": "Irish Standard Time",
     "JST": "Japan Standard Time",
     "AEST": "Australian Eastern Standard Time",
     "AEDT": "Australian Eastern Daylight Time",
     "UTC": "Coordinated Universal Time",
 }
-"""What English calls the zones of the time-zone database; those that share an abbreviation are not here."""
+"""What English calls the zones of the time-zone database; those that share an abbreviation have their offset too."""
 
 _MACROS = {
     "D": "M/d/yyyy",
@@ -102,7 +105,8 @@ def _short_zone(moment: Moment) -> str:
 def _long_zone(moment: Moment) -> str:
     if moment.tzinfo is UTC or isinstance(moment.tzinfo, timezone):
         return dates.zone_text(moment)
-    return _LONG.get(moment.tzname() or "") or f"GMT{dates.offset_text(dates.offset_minutes(moment))}"
+    name, offset = moment.tzname() or "", dates.offset_text(dates.offset_minutes(moment))
+    return _LONG.get(name) or _LONG.get(name + offset) or f"GMT{offset}"
 
 
 def _zone_name(moment: Moment) -> str:

@@ -20,7 +20,14 @@ Fields: TypeAlias = dict[str, int | tzinfo]
 Take: TypeAlias = Callable[[str], "int | tzinfo | None"]
 
 _LARGEST_FIRST = ("year", "month", "day", "hour", "minute", "second", "millisecond")
+_DAY = 2
 _FIRST = {"month": 1, "day": 1}
+_GIVEN = (
+    {"year", "week_year"}, {"month"}, {"day", "ordinal", "week", "weekday"},
+    {"hour"}, {"minute"}, {"second"}, {"millisecond"},
+)  # fmt: skip
+"""The fields that settle a unit, largest unit first."""
+_CALENDAR = {"year", "month", "day"}
 
 
 def _digits(least: int, most: int) -> str:
@@ -126,6 +133,7 @@ class Reader:
                 parts.append(str(re2.escape(token)))
         options = re2.Options()
         options.log_errors = options.case_sensitive = False
+        options.max_mem = 1 << 20
         self._pattern = re2.compile("".join(parts), options)
 
     def read(self, text: str, now_ms: int, zone: tzinfo) -> Moment | None:
@@ -156,43 +164,48 @@ def _moment(fields: Fields, now_ms: int, zone: tzinfo) -> Moment | None:
     numbers = {name: value for name, value in fields.items() if isinstance(value, int)}
     if "milliseconds" in numbers:
         return dates.at(numbers["milliseconds"], there)
-    if "hour12" in numbers:
-        hour = numbers.pop("hour12")
-        if "hour" in numbers or hour > 12:
-            return None
-        numbers["hour"] = hour % 12 + 12 * numbers["afternoon"] if "afternoon" in numbers else hour
     now = dates.at(now_ms, there)
-    if now is None:
+    if now is None or not _hour_of_day(numbers):
         return None
-    if "week" in numbers or "week_year" in numbers:
-        day = _of_week(numbers, now.date())
-    elif "ordinal" in numbers:
-        year = numbers.get("year", now.year)
-        day = date(year, 1, 1) + timedelta(days=numbers["ordinal"] - 1)
-        if day.year != year:
+    if "quarter" in numbers:
+        numbers.setdefault("month", numbers["quarter"] * 3 - 2)
+    day, *clock = _of_calendar(numbers, now)
+    if "ordinal" in numbers:
+        day = date(day.year, 1, 1) + timedelta(days=numbers["ordinal"] - 1)
+        if day.year != numbers.get("year", day.year):
             return None
-    else:
-        if "quarter" in numbers:
-            numbers.setdefault("month", numbers["quarter"] * 3 - 2)
-        day = _of_calendar(numbers, now)
-    weekday = numbers.get("weekday", day.isoweekday())
-    if weekday != day.isoweekday():
+    elif {"week", "week_year"} & numbers.keys() or ("weekday" in numbers and not numbers.keys() & _CALENDAR):
+        day = _of_week(numbers, now.date())
+    if numbers.get("weekday", day.isoweekday()) != day.isoweekday():
         return None
-    hour, minute, second, millisecond = (numbers.get(name, 0) for name in _LARGEST_FIRST[3:])
-    return dates.placed(datetime(day.year, day.month, day.day, hour, minute, second, millisecond * 1000, there))
+    hour, minute, second, millisecond = clock
+    return dates.made((day.year, day.month, day.day, hour, minute, second, millisecond), there)
 
 
-def _of_calendar(numbers: dict[str, int], now: datetime) -> date:
-    """Units larger than the largest given are today's, smaller ones are the first."""
-    given = [name in numbers for name in _LARGEST_FIRST]
-    largest = given.index(True) if any(given) else len(given)
-    values = [
-        numbers.get(name, getattr(now, name) if place < largest else _FIRST.get(name, 0))
-        for place, name in enumerate(_LARGEST_FIRST[:3])
-    ]
-    return date(*values)
+def _hour_of_day(numbers: dict[str, int]) -> bool:
+    """Turn an hour of twelve into one of the day. False if AM and PM stand beside an hour of the day."""
+    if "hour12" not in numbers:
+        return "afternoon" not in numbers
+    hour, afternoon = numbers.pop("hour12"), numbers.get("afternoon")
+    if hour < 12 and afternoon == 1:
+        hour += 12
+    elif hour == 12 and afternoon == 0:
+        hour = 0
+    return numbers.setdefault("hour", hour) == hour
+
+
+def _of_calendar(numbers: dict[str, int], now: datetime) -> tuple[date, int, int, int, int]:
+    """Units larger than the largest given are now's, smaller ones are the first."""
+    given = [bool(names & numbers.keys()) for names in _GIVEN]
+    largest = given.index(True) if True in given else _DAY
+    year, month, day, hour, minute, second, millisecond = (
+        numbers.get(name, getattr(now, name) if place < max(largest, 1) else _FIRST.get(name, 0))
+        for place, name in enumerate(_LARGEST_FIRST)
+    )
+    return date(year, month, day), hour, minute, second, millisecond
 
 
 def _of_week(numbers: dict[str, int], today: date) -> date:
-    year = numbers.get("week_year", today.isocalendar().year)
-    return date.fromisocalendar(year, numbers.get("week", 1), numbers.get("weekday", 1))
+    this = today.isocalendar()
+    week = numbers.get("week", 1 if "week_year" in numbers else this.week)
+    return date.fromisocalendar(numbers.get("week_year", this.year), week, numbers.get("weekday", 1))

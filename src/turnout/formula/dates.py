@@ -30,17 +30,25 @@ def read(value: object, zone: tzinfo) -> Moment | None:
             year, month, day, hour, minute, second, fraction, offset = match.groups()
             try:
                 there = offset_zone(offset) if offset else zone
-                millisecond = int(f"{fraction or ''}000"[:3])
-                return placed(
-                    datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0),
-                             millisecond * 1000, there)
-                )  # fmt: skip
+                clock = (int(hour or 0), int(minute or 0), int(second or 0), int(f"{fraction or ''}000"[:3]))
+                return made((int(year), int(month), int(day), *clock), there)
             except (ValueError, OverflowError):
                 return None
         return at(int(value), zone) if _MILLISECONDS(value) else None
     if type(value) is int or type(value) is float:
         return at(int(value), zone)
     return None
+
+
+def made(numbers: tuple[int, int, int, int, int, int, int], zone: tzinfo) -> Moment:
+    """The moment of year, month, day, hour, minute, second and millisecond there; 24:00 is the next day's 0:00.
+
+    Raises ValueError or OverflowError for what no calendar and no clock shows.
+    """
+    year, month, day, hour, minute, second, millisecond = numbers
+    if hour == 24 and not (minute or second or millisecond):
+        return placed(datetime(year, month, day, tzinfo=zone) + timedelta(days=1))
+    return placed(datetime(year, month, day, hour, minute, second, millisecond * 1000, zone))
 
 
 def looks_like_seconds(value: object) -> bool:
@@ -84,8 +92,8 @@ def iso(moment: Moment) -> str:
 
 
 def offset_minutes(moment: Moment) -> int:
-    """Its offset from UTC, in whole minutes."""
-    return (moment.utcoffset() or timedelta()) // timedelta(minutes=1)
+    """Its offset from UTC, in whole minutes towards zero: those of long ago have seconds."""
+    return int((moment.utcoffset() or timedelta()).total_seconds() / 60)
 
 
 def offset_text(minutes: int) -> str:

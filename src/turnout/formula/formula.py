@@ -82,8 +82,8 @@ def _compiled(text: str, tree: Node, within: str | None) -> Formula:
 
 def _finished(value: object) -> object:
     if isinstance(value, str):
-        if len(value) * 4 > limits.RESULT_BYTES:
-            copied(value)
+        if len(value) * 4 > limits.RESULT_BYTES and len(value.encode("utf-8", "replace")) > limits.RESULT_BYTES:
+            raise LimitError(f"a text longer than {limits.RESULT_BYTES} bytes")
         return value
     if isinstance(value, list | dict):
         return copied(value)

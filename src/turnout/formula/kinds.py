@@ -42,7 +42,9 @@ def string(run: Run, value: object) -> str:
     """To string: null is `""`, arrays and objects are compact JSON."""
     made = scalar_text(value)
     if made is None:
-        return run.bounded(json_text(value))
+        made = json_text(value)
+        run.spend(len(made) >> 2)
+        return made
     run.pay_for(made)
     return made
 

@@ -11,6 +11,8 @@ from turnout.formula.pattern import Pattern
 from turnout.formula.run import Run
 from turnout.formula.values import number, settled
 
+_SHORT = 256
+
 TEXT_TESTS: dict[str, Callable[[str, str], bool]] = {
     "STARTSWITH": str.startswith,
     "ENDSWITH": str.endswith,
@@ -50,10 +52,7 @@ def match(left: Code, right: Code, wanted: bool) -> Evaluate:
         if value is None:
             return False
         text = string(run, value)
-        if len(text) > limits.RESULT_BYTES:
-            run.warn("text_too_long", f"patterns search texts of {limits.RESULT_BYTES} characters at most")
-            return False
-        return pattern.test(text)
+        return searchable(run, text, pattern) and pattern.test(text)
 
     if right.constant and right.value is not None:
         fixed = read_pattern(Run({}, 0), right.value)
@@ -68,6 +67,16 @@ def match(left: Code, right: Code, wanted: bool) -> Evaluate:
         return None if pattern is None else test(run, a(run), pattern) is wanted
 
     return code
+
+
+def searchable(run: Run, text: str, pattern: Pattern) -> bool:
+    """Whether a pattern may run on this text, which is then paid for; a warning where it is too long."""
+    if len(text) > _SHORT:
+        if len(text) > limits.RESULT_BYTES:
+            run.warn("text_too_long", f"patterns search texts of {limits.RESULT_BYTES} characters at most")
+            return False
+        run.spend(pattern.cost(len(text)))
+    return True
 
 
 def among(operator: str, left: Code, values: Sequence[Code]) -> Evaluate:

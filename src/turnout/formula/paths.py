@@ -4,12 +4,12 @@ A name met on an array is read from each of its elements, and so is the rest of 
 first rating of every item. A number met on an array picks one element. Walking through anything else gives null.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from turnout.formula.run import Run
 
-Read: TypeAlias = Callable[[object], object]
+Read: TypeAlias = Callable[[Run, object], object]
 Step: TypeAlias = tuple[str, int | None]
 _NOWHERE = 2**31
 
@@ -29,8 +29,8 @@ def reader(parts: Sequence[str]) -> Read:
     path = steps(parts)
     if len(path) == 1:
         (name, _), *_ = path
-        return lambda value: value.get(name) if type(value) is dict else walk(value, path, 0)
-    return lambda value: walk(value, path, 0)
+        return lambda run, value: value.get(name) if type(value) is dict else walk(run, value, path, 0)
+    return lambda run, value: walk(run, value, path, 0)
 
 
 def event_reader(parts: Sequence[str]) -> Callable[[Run], object]:
@@ -44,13 +44,13 @@ def event_reader(parts: Sequence[str]) -> Callable[[Run], object]:
 
         def two(run: Run) -> object:
             value = run.event.get(first)
-            return value.get(second) if type(value) is dict else walk(value, path, 1)
+            return value.get(second) if type(value) is dict else walk(run, value, path, 1)
 
         return two
-    return lambda run: walk(run.event.get(first), path, 1)
+    return lambda run: walk(run, run.event.get(first), path, 1)
 
 
-def walk(value: object, path: tuple[Step, ...], at: int) -> object:
+def walk(run: Run, value: object, path: tuple[Step, ...], at: int) -> object:
     """What is at the end of a path, from its step `at` on."""
     for place in range(at, len(path)):
         name, index = path[place]
@@ -58,14 +58,15 @@ def walk(value: object, path: tuple[Step, ...], at: int) -> object:
             value = value.get(name)
         elif type(value) is list:
             if index is None:
-                return [walk(one, path, place) for one in value]
+                run.spend(len(value))
+                return [walk(run, one, path, place) for one in value]
             value = value[index] if index < len(value) else None
         else:
             return None
     return value
 
 
-def present(value: object, path: tuple[Step, ...], at: int = 0) -> bool:
+def present(run: Run, value: object, path: tuple[Step, ...], at: int = 0) -> bool:
     """Whether the path leads somewhere, be it to null; across an array: for at least one element."""
     for place in range(at, len(path)):
         name, index = path[place]
@@ -75,7 +76,8 @@ def present(value: object, path: tuple[Step, ...], at: int = 0) -> bool:
             value = value[name]
         elif type(value) is list:
             if index is None:
-                return any(present(one, path, place) for one in value)
+                run.spend(len(value))
+                return any(present(run, one, path, place) for one in value)
             if index >= len(value):
                 return False
             value = value[index]
@@ -84,11 +86,11 @@ def present(value: object, path: tuple[Step, ...], at: int = 0) -> bool:
     return True
 
 
-def by_name(event: Mapping[str, object], name: str) -> object:
+def by_name(run: Run, name: str) -> object:
     """`GET`: the property of exactly this name, else what the dotted path leads to."""
-    if name in event:
-        return event[name]
-    return walk(event, steps(split(name)), 0) if "." in name else None
+    if name in run.event:
+        return run.event[name]
+    return walk(run, run.event, steps(split(name)), 0) if "." in name else None
 
 
 def _index(part: str) -> int | None:

@@ -6,7 +6,7 @@ back-references) is refused with its position. See `docs/decisions/0005-patterns
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, cast
 
 import re2
@@ -23,6 +23,9 @@ _ESCAPE = (
 )
 _TOKEN = re.compile(_ESCAPE + r"|\(\?(?:<[=!]|<\w+>|[=!:]|)|\[\^?\]?|\{[0-9]+(?:,[0-9]*)?\}|.", re.DOTALL)
 _IN_CLASS = re.compile(_ESCAPE + r"|.", re.DOTALL)
+_MATCH_UNITS = 12
+_ENGINE_BYTES = 1 << 20
+"""What a pattern may take with its automaton, which grows while it searches."""
 _LITERAL = re.compile(r"[^\\^$.|?*+()\[\]{}]+").fullmatch
 _KEPT = set("dDwWbBfnrtv")
 _GROUP = re.compile(r"\$(?:(\$)|(&)|<(\w+)>|([0-9]{1,2}))")
@@ -75,15 +78,21 @@ class Pattern:
         found = self._engine.search(_bytes(text)) if 0 <= group <= self.groups else None
         return _text(found.group(group)) if found else None
 
-    def replace(self, text: str, replacement: str, longest: int) -> str | None:
+    def cost(self, length: int) -> int:
+        """Units of work (`limits.WORK`) that a search through that many characters takes at worst."""
+        return length * self._engine.programsize >> 9
+
+    def replace(self, text: str, replacement: str, longest: int, spend: Callable[[int], None]) -> str | None:
         """Every match replaced; `$1`–`$99`, `$<name>`, `$&` and `$$` as in JavaScript.
 
-        None if the result would have more than `longest` bytes.
+        None if the result would have more than `longest` bytes. `spend` is told the units of work of each search:
+        there is one per match, and each may look at all that is left.
         """
         parts = self._template(replacement)
         data = _bytes(text)
         made, size, copied = [], 0, 0
         for match in self._matches(data):
+            spend(_MATCH_UNITS + self.cost(len(data) - match.start()))
             piece = data[copied : match.start()] + b"".join(
                 one if isinstance(one, bytes) else match.group(one) or b"" for one in parts
             )
@@ -127,7 +136,7 @@ class Pattern:
         return [*parts, _bytes(replacement[end:])]
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=64)
 def compiled(source: str) -> Pattern:
     """The pattern, from a bounded cache; for patterns that are known only at run time."""
     return Pattern(source)
@@ -202,7 +211,7 @@ def _escape(token: str, inside: bool, at: int) -> str:
 def _engine(source: str) -> _Engine:
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = 4 << 20
+    options.max_mem = _ENGINE_BYTES
     options.encoding = re2.Options.Encoding.UTF8
     try:
         engine = cast(_Engine, re2.compile(_bytes(source), options))

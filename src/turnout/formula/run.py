@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from turnout.formula import limits
 from turnout.formula.errors import LimitError
@@ -62,10 +62,14 @@ class Run:
         if len(text) > _SMALL:
             self.spend(len(text) >> 4)
 
+    def too_long(self) -> NoReturn:
+        """A text would exceed what a result may be."""
+        raise LimitError(f"a text longer than {limits.RESULT_BYTES} characters")
+
     def bounded(self, text: str) -> str:
         """A text that was just made: paid for, and no longer than a result may be."""
         if len(text) > _SMALL:
             if len(text) > limits.RESULT_BYTES:
-                raise LimitError(f"a text longer than {limits.RESULT_BYTES} characters")
+                self.too_long()
             self.spend(len(text) >> 4)
         return text

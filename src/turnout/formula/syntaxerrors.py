@@ -6,7 +6,9 @@ import lark
 
 from turnout.formula.errors import FormulaError
 
-_OPERATOR = {"AMONG", "COMPARE", "PLUS"}
+_VALUE = {"PATH", "KEY"}
+"""Tokens that may come where a value, or the name of an entry, is expected: everywhere else an operator is."""
+_RELATION = re.compile(r"[=<>~]|!=|!~|(?:!?in|startswith|endswith|contains|between)(?![\w$])", re.IGNORECASE)
 _LOOKS = {
     "]": "`]` closes no `[`",
     "}": "`}` closes no `{`",
@@ -30,7 +32,7 @@ def explained(error: lark.UnexpectedInput, text: str) -> FormulaError:
         return _end(text, expected)
     at = error.pos_in_stream or 0
     rest = text[at:]
-    operator = bool(expected & _OPERATOR)
+    operator = not expected & _VALUE
     before = text[:at].rstrip()
     if rest[:1] in ('"', "'", "“", "‘") and not _whole(rest):
         return FormulaError("this text is not closed", text, at, f"close it with {_closing(rest[0])}")
@@ -41,7 +43,7 @@ def explained(error: lark.UnexpectedInput, text: str) -> FormulaError:
             f"`{reserved[0]}` cannot name a property: it is a word of the language",
             text, at, f'read the property with GET("{reserved[0]}")',
         )  # fmt: skip
-    if re.match(r"[=<>~]|!=|!~", rest) and "COMPARE" not in expected and "_AND" in expected:
+    if operator and _RELATION.match(rest) and "COMPARE" not in expected and "_AND" in expected:
         return FormulaError("comparisons cannot be chained", text, at, "join two with AND")
     if rest[:1] == "(" and (word := re.search(r"[\w$.]+$", before)):
         return FormulaError(f"`{word[0]}` is not a function", text, at, "function names have no dot")

@@ -12,6 +12,8 @@ from turnout.formula import limits
 from turnout.formula.errors import LimitError
 
 _NUMERIC = re.compile(r"[ \t\r\n]*([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)[ \t\r\n]*").fullmatch
+_NUMERIC_CHARACTERS = 400
+"""No double needs more; longer texts are no numbers, so that comparing them costs nothing."""
 _EXACT = 2**53
 _DEPTH = 100
 
@@ -41,7 +43,7 @@ def numeric(value: object) -> int | float | None:
         return None
     if isinstance(value, int | float):
         return value
-    if isinstance(value, str) and (match := _NUMERIC(value)):
+    if isinstance(value, str) and len(value) <= _NUMERIC_CHARACTERS and (match := _NUMERIC(value)):
         return settled(float(match[1]))
     return None
 

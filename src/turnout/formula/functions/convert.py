@@ -50,7 +50,7 @@ def _utf8(text: str) -> bytes:
 def _parse(run: Run, value: object) -> object:
     if type(value) is not str:
         return value
-    run.pay_for(value)
+    run.spend(len(value) >> 2)
     try:
         if len(value) <= limits.RESULT_BYTES:
             return copied(msgspec.json.decode(value))
@@ -67,7 +67,7 @@ def _stringify(arguments: Sequence[Code]) -> Evaluate:
     def code(run: Run) -> object:
         made = value(run)
         if made is not None:
-            return run.bounded(json_text(made))
+            return string(run, made) if isinstance(made, list | dict) else json_text(made)
         return default(run) if default else None
 
     return code
@@ -79,7 +79,7 @@ def _string(arguments: Sequence[Code]) -> Evaluate:
 
 
 def _from_json(run: Run, value: object, path: str) -> object:
-    return walk(_parse(run, value), steps(split(path)), 0)
+    return walk(run, _parse(run, value), steps(split(path)), 0)
 
 
 _TEXT, _ANY = Parameter("text", ANY), Parameter("value", ANY)

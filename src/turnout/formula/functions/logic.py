@@ -103,7 +103,7 @@ FUNCTIONS: tuple[Function, ...] = (
         ("SIZE(items)", "2"), null=0,
     ),
     strict(
-        "GET", lambda run, name: by_name(run.event, name), [_NAME], "any",
+        "GET", by_name, [_NAME], "any",
         "The property of the event with this name, whatever characters it has.",
         ('GET("page-count")', "12"), pure=False,
     ),

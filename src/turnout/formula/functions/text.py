@@ -6,7 +6,7 @@ from turnout.formula import limits
 from turnout.formula.code import Code, Evaluate
 from turnout.formula.functions.registry import Function, Parameter, strict
 from turnout.formula.kinds import ANY, INTEGER, PATTERN, TEXT, string
-from turnout.formula.operators import TEXT_TESTS, among
+from turnout.formula.operators import TEXT_TESTS, among, searchable
 from turnout.formula.pattern import Pattern
 from turnout.formula.run import Run
 
@@ -21,7 +21,7 @@ def each(function: Callable[[Run, str], object]) -> Callable[[Run, object], obje
         if value is None:
             return None
         if type(value) is list:
-            run.spend(len(value))
+            run.spend(2 * len(value))
             return [apply(run, one) for one in value]
         return function(run, string(run, value))
 
@@ -40,28 +40,19 @@ def _substitute(run: Run, text: str, search: str, replacement: str) -> str:
         return text
     longer = text.count(search) * (len(replacement) - len(search))
     if len(text) + longer > limits.RESULT_BYTES:
-        run.bounded(" " * (limits.RESULT_BYTES + 1))
+        run.too_long()
     return run.bounded(text.replace(search, replacement))
 
 
 def _replace(run: Run, text: str, pattern: Pattern, replacement: str) -> str | None:
-    if not searchable(run, text):
+    if not searchable(run, text, pattern):
         return None
-    run.pay_for(text)
-    made = pattern.replace(text, replacement, limits.RESULT_BYTES)
-    return run.bounded(" " * (limits.RESULT_BYTES + 1) if made is None else made)
+    made = pattern.replace(text, replacement, limits.RESULT_BYTES, run.spend)
+    return run.too_long() if made is None else run.bounded(made)
 
 
 def _select(run: Run, text: str, pattern: Pattern, group: int | None = None) -> str | None:
-    return pattern.select(text, group or 0) if searchable(run, text) else None
-
-
-def searchable(run: Run, text: str) -> bool:
-    """Whether a pattern may run on this text; a warning where it is too long."""
-    if len(text) > limits.RESULT_BYTES:
-        run.warn("text_too_long", f"patterns search texts of {limits.RESULT_BYTES} characters at most")
-        return False
-    return True
+    return pattern.select(text, group or 0) if searchable(run, text, pattern) else None
 
 
 def _substring(run: Run, text: str, first: int, last: int | None = None) -> str:
