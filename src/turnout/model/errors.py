@@ -41,3 +41,7 @@ class LeaseLostError(TurnoutError):
 
 class ReceiptsUnavailableError(TurnoutError):
     """The receipts could not be read or written; nothing of the call was kept and it may be repeated."""
+
+
+class ControlUnavailableError(TurnoutError):
+    """The control plane's own store could not be read or written; nothing of the call was kept."""

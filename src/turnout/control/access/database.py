@@ -1,0 +1,108 @@
+"""Opening `control.db`, the control plane's own store: 0600, and made when it is first used.
+
+Writes are durable on return. Everything here raises `ControlUnavailableError` when the store can't be used.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from turnout.control.access.tables import FORMAT, formats, metadata
+from turnout.model.errors import ControlUnavailableError
+
+_PART = "control"
+
+
+class Database:
+    """A store that is opened by its first use, so that a broken one costs the API and not the health page."""
+
+    def __init__(self, url: str) -> None:
+        """`url` in SQLAlchemy's form."""
+        self._url = sqlalchemy.make_url(url)
+        self._engine: Engine | None = None
+        self._opening = threading.Lock()
+
+    @classmethod
+    def of(cls, data_dir: Path) -> "Database":
+        """The one of a data directory."""
+        return cls(f"sqlite:///{data_dir / 'control.db'}")
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """One transaction: kept if the body ends, forgotten if it raises. `IntegrityError` is the caller's."""
+        try:
+            with self._opened().begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except (SQLAlchemyError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    def close(self) -> None:
+        """Give back what is open. It opens again when used."""
+        with self._opening:
+            if self._engine is not None:
+                self._engine.dispose()
+            self._engine = None
+
+    def _opened(self) -> Engine:
+        with self._opening:
+            if self._engine is None:
+                self._engine = self._open()
+            return self._engine
+
+    def _open(self) -> Engine:
+        if self._url.get_backend_name() == "sqlite" and self._url.database:
+            path = Path(self._url.database)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # SQLite gives the files beside it the same mode.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        engine = create_engine(self._url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _prepare)
+        try:
+            _make(engine)
+            self._check_format(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
+
+    def _check_format(self, engine: Engine) -> None:
+        with engine.connect() as connection:
+            found = connection.scalar(select(formats.c.version).where(formats.c.part == _PART)) or 0
+        if found > FORMAT:
+            raise ControlUnavailableError(
+                f"{self._url.database} was written by a newer release (format {found}, this one reads up to {FORMAT}): "
+                "start that release, or give this one another data directory"
+            )
+
+    def _unavailable(self, error: Exception) -> ControlUnavailableError:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        return ControlUnavailableError(f"{self._url.database}: {reason}")
+
+
+def _make(engine: Engine) -> None:
+    """The tables, if they are not there; somebody else may make them at the same moment."""
+    if sqlalchemy.inspect(engine).has_table(formats.name):
+        return
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if not sqlalchemy.inspect(connection).has_table(formats.name):
+            metadata.create_all(connection)
+            connection.execute(insert(formats).values(part=_PART, version=FORMAT))
+
+
+def _prepare(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,81 @@
+"""The tables of `control.db`, in SQLAlchemy's words, so that another engine is a URL away.
+
+What must stay true: times are whole milliseconds; rows of `activity` are never changed, and removed only when they
+are older than the retention; an id of `integrations` is never given to anything else.
+"""
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+)
+
+FORMAT = 1
+
+metadata = MetaData()
+_number = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts up only what is declared INTEGER."""
+
+formats = Table("formats", metadata, Column("part", String(32), primary_key=True), Column("version", Integer))
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("sites", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+    Column("last_used_ms", BigInteger),
+)
+"""`scopes` and `sites` are words with spaces between: names have none in them."""
+
+activity = Table(
+    "activity",
+    metadata,
+    Column("seq", _number, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("site", String(64), nullable=False),
+    Column("token", String(64), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("feature", String(32), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("properties", Text, nullable=False),
+    Index("activity_site", "site", "seq"),
+    Index("activity_age", "at_ms"),
+    sqlite_autoincrement=True,
+)
+event.listen(
+    activity,
+    "after_create",
+    DDL(  # type: ignore[no-untyped-call] # SQLAlchemy's own
+        "CREATE TRIGGER activity_is_append_only BEFORE UPDATE ON activity "
+        "BEGIN SELECT RAISE(ABORT, 'the activity log is append-only'); END"
+    ).execute_if(dialect="sqlite"),
+)
+
+integrations = Table(
+    "integrations",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("site", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("site", "kind", "name"),
+    sqlite_autoincrement=True,
+)
