@@ -149,7 +149,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def run_control(settings: Settings, stop: asyncio.Event) -> None:
-    """Answer for health and figures until `stop`."""
+    """Answer for health, figures and the API until `stop`."""
+    from turnout.control.api.world import World  # noqa: PLC0415 - SQLAlchemy
     from turnout.control.http import serve_control  # noqa: PLC0415 - Litestar
 
     watcher = Watcher(settings.data_dir, os.environ)
@@ -161,11 +162,13 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
             log.warning("configuration not in use", reason=watcher.error)
 
     refresh()
+    world = World(settings, lambda: watcher.snapshot, lambda: open_log(settings))
     await asyncio.gather(
-        serve_control(settings, stop),
+        serve_control(settings, world, stop),
         _every(_CONFIG_S, stop, refresh),
         _publish("control", settings, watcher, lambda _: None, stop),
     )
+    world.close()
 
 
 RUN: dict[str, Callable[[Settings, asyncio.Event], Coroutine[object, object, None]]] = {

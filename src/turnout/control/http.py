@@ -1,4 +1,4 @@
-"""The control port: `/healthy`, `/ready`, `/metrics`. Reads only."""
+"""The control port: `/healthy`, `/ready` and `/metrics` for everybody who reaches it, the API for who has a token."""
 
 import asyncio
 import contextlib
@@ -7,14 +7,19 @@ import socket
 import msgspec
 import uvicorn
 from litestar import Litestar, MediaType, Response, get
+from litestar.exceptions import HTTPException
 
 from turnout.control import metrics
+from turnout.control.api import shell
+from turnout.control.api.answer import Api
+from turnout.control.api.table import OPERATIONS
+from turnout.control.api.world import World
 from turnout.control.status import status
 from turnout.model.clock import now_ms
 from turnout.settings import Settings, address
 
 
-def control_app(settings: Settings) -> Litestar:
+def control_app(settings: Settings, world: World) -> Litestar:
     """The ASGI application."""
 
     @get("/healthy", media_type=MediaType.TEXT, sync_to_thread=False)
@@ -32,7 +37,12 @@ def control_app(settings: Settings) -> Litestar:
         text = metrics.render(status(settings, now_ms()))
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return Litestar([healthy, ready, figures], openapi_config=None)
+    return Litestar(
+        [healthy, ready, figures, *shell.handlers(Api(world), OPERATIONS)],
+        openapi_config=None,
+        exception_handlers={HTTPException: shell.unrouted},
+        request_max_body_size=shell.BODY_BYTES,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -42,11 +52,19 @@ class _Server(uvicorn.Server):
         return contextlib.nullcontext()
 
 
-async def serve_control(settings: Settings, stop: asyncio.Event) -> None:
+async def serve_control(settings: Settings, world: World, stop: asyncio.Event) -> None:
     """Serve until `stop`. Raises OSError if it can't listen."""
     # Bound here, because uvicorn would end the process instead of raising.
     listener = socket.create_server(address(settings.control), family=_family(settings.control), backlog=128)
-    config = uvicorn.Config(control_app(settings), log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        control_app(settings, world),
+        log_level="warning",
+        lifespan="off",
+        timeout_graceful_shutdown=2,
+        server_header=False,
+        # Whoever reaches the port could otherwise claim any address, in the activity log too.
+        proxy_headers=False,
+    )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())

@@ -1,0 +1,82 @@
+"""What is shown of personal data and secrets (`config-api.md` B11, C2, C4). Pure."""
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+MASK = "***"
+_USER_SHOWN = frozenset(
+    (
+        *("id", "consistent_anonymous_id", "consent_categories", "consentID", "refused_vendors"),
+        *("google_consent_mode", "consent_version"),
+    )
+)
+"""Members of `user` that are not masked: its two ids, and consent."""
+
+
+def masked_event(event: Mapping[str, object], personal: bool) -> dict[str, object]:
+    """A version 2 event as its reader may see it: addresses always shortened, personal data if `personal`."""
+    shown = dict(event)
+    context = event.get("context")
+    device = context.get("device") if isinstance(context, Mapping) else None
+    if isinstance(context, Mapping) and isinstance(device, Mapping):
+        device = dict(device)
+        if "ip" in device:
+            device["ip"] = masked_address(device["ip"])
+        if "cookie" in device and not personal:
+            device["cookie"] = MASK
+        shown["context"] = {**context, "device": device}
+    if "user" in event and not personal:
+        user = event["user"]
+        shown["user"] = (
+            {key: value if key in _USER_SHOWN else MASK for key, value in user.items()}
+            if isinstance(user, Mapping)
+            else MASK
+        )
+    return shown
+
+
+def masked_address(text: object) -> str:
+    """An IP address without its last 8 bits (IPv4) or 80 bits (IPv6); anything else is masked whole."""
+    try:
+        address = ipaddress.ip_address(str(text))
+    except ValueError:
+        return MASK
+    kept = 24 if address.version == 4 else 48
+    return str(ipaddress.ip_network((address, kept), strict=False).network_address)
+
+
+def masked_settings(settings: object) -> dict[str, object]:
+    """The settings of a destination: of a secret one only whether it is set; credentials in URLs are hidden."""
+    if not isinstance(settings, msgspec.Struct):
+        return {}
+    shown: dict[str, object] = {}
+    for field in msgspec.structs.fields(type(settings)):
+        value = getattr(settings, field.name)
+        if is_secret(field.type):
+            shown[field.encode_name] = {"set": bool(value)}
+        else:
+            shown[field.encode_name] = masked_url(value) if isinstance(value, str) else msgspec.to_builtins(value)
+    return shown
+
+
+def is_secret(kind: object) -> bool:
+    """Whether a type of a setting is annotated as secret."""
+    info = msgspec.inspect.type_info(kind)
+    return isinstance(info, msgspec.inspect.Metadata) and bool((info.extra or {}).get("secret"))
+
+
+def masked_url(text: str) -> str:
+    """A URL without its password and the values of its query; other text as it is."""
+    if "://" not in text:
+        return text
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return MASK
+    host = url.netloc.rpartition("@")[2]
+    user = f"{url.netloc.rpartition('@')[0].partition(':')[0]}:{MASK}@" if "@" in url.netloc else ""
+    query = "&".join(f"{part.partition('=')[0]}={MASK}" for part in url.query.split("&")) if url.query else ""
+    return urlunsplit((url.scheme, user + host, url.path, query, ""))

@@ -1,0 +1,123 @@
+"""The API on Litestar: routes from the table, bodies and their limits, work in threads of its own."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import unquote
+
+from litestar import MediaType, Response, get, route
+from litestar import Request as HttpRequest
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+
+from turnout.control.access import ids
+from turnout.control.api import docs, openapi
+from turnout.control.api.answer import Answer, Api, Request, refusal
+from turnout.control.api.operation import Operation
+from turnout.control.api.problems import ApiError, Fault, failure
+from turnout.model.clock import now_ms
+
+BODY_BYTES = 1 << 20
+_BODY_S = 30.0
+_THREADS = 8
+_WAITING = 64
+"""Requests at work or waiting for a thread; more are turned away, so that a flood costs no memory."""
+_KINDS = {"site": "str", "id": "int", "event_id": "path"}
+"""What the router takes for each parameter of a path; everything else is not found."""
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+Http = HttpRequest[Any, Any, State]
+"""Any: Litestar's user and login, which are not used."""
+
+
+def handlers(api: Api, operations: Sequence[Operation]) -> list[HTTPRouteHandler]:
+    """Litestar's handlers for all operations, the OpenAPI document and its page."""
+    work = _Work(api)
+    described = openapi.render(operations)
+    page = docs.render(openapi.document(operations))
+
+    @get("/openapi.json", sync_to_thread=False)
+    def openapi_json() -> Response[bytes]:
+        return Response(described, media_type=MediaType.JSON)
+
+    @get("/docs", sync_to_thread=False)
+    def docs_page() -> Response[bytes]:
+        return Response(page.body, media_type=MediaType.HTML, headers=page.headers)
+
+    return [openapi_json, docs_page, *(_handler(work, one) for one in operations)]
+
+
+def unrouted(request: Http, error: HTTPException) -> Response[bytes]:
+    """The answer where the router finds nothing, or the body is too large."""
+    known = {
+        404: failure(404, "NOT_FOUND", "there is nothing at this path; /docs lists what there is"),
+        405: ApiError(
+            405,
+            [Fault("METHOD_NOT_ALLOWED", f"{request.method} is not allowed here")],
+            {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"},
+        ),
+        413: failure(413, "PAYLOAD_TOO_LARGE", f"a body has at most {BODY_BYTES} bytes"),
+    }
+    fallback = failure(400, "INVALID_PARAMETER", "the request can't be read")
+    return _response(refusal(known.get(error.status_code, fallback), _read(request, b"")))
+
+
+class _Work:
+    """The threads in which operations run: not those of `/ready`, which must answer when these are busy."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._threads = ThreadPoolExecutor(_THREADS, "api")
+        self._under_way = 0
+
+    async def do(self, operation: Operation, http: Http) -> Answer:
+        if self._under_way >= _WAITING:
+            busy = Fault("CONNECTION_LIMIT_REACHED", "too many requests at the same time")
+            return refusal(ApiError(429, [busy], {"Retry-After": "1"}), _read(http, b""))
+        self._under_way += 1
+        try:
+            async with asyncio.timeout(_BODY_S):
+                body = await http.body() if operation.takes_body else b""
+            request = _read(http, body)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._api.answer, operation, request)
+        except TimeoutError:
+            return refusal(failure(400, "INVALID_JSON", "the body did not arrive in time"), _read(http, b""))
+        finally:
+            self._under_way -= 1
+
+
+def _handler(work: _Work, operation: Operation) -> HTTPRouteHandler:
+    path = re.sub(r"\{(\w+)\}", lambda found: f"{{{found[1]}:{_KINDS[found[1]]}}}", operation.path)
+
+    @route(path, http_method=[operation.method], name=operation.name)
+    async def handle(request: Http) -> Response[bytes]:
+        return _response(await work.do(operation, request))
+
+    return handle
+
+
+def _read(http: Http, body: bytes) -> Request:
+    raw = http.scope["raw_path"].decode("ascii", "replace")
+    query = http.scope["query_string"].decode("ascii", "replace")
+    params = {name: str(value) for name, value in http.path_params.items()}
+    if "event_id" in params:
+        # As it was sent: the router would take a slash in an id, `%2F`, for two parts of the path.
+        params["event_id"] = unquote(raw.split("/inspector/events/", 1)[-1])
+    given = http.headers.get("x-request-id", "")
+    return Request(
+        url=f"{raw}?{query}" if query else raw,
+        params=params,
+        headers={name.lower(): value for name, value in http.headers.items()},
+        body=body,
+        address=http.client.host if http.client else "",
+        id=given if _REQUEST_ID.fullmatch(given) else ids.fresh("req_", now_ms()),
+    )
+
+
+def _response(answer: Answer) -> Response[bytes]:
+    kind = answer.headers.get("Content-Type", "")
+    headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
+    return Response(answer.body, status_code=answer.status, headers=headers, media_type=kind)

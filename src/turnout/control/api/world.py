@@ -1,0 +1,48 @@
+"""What operations work on: the configuration in use, the log and receipts, the control plane's own store."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from turnout.control.access.activity import Activity
+from turnout.control.access.database import Database
+from turnout.control.access.integrations import Integrations
+from turnout.control.access.tokens import Tokens
+from turnout.log.interface import Log
+from turnout.model.clock import Clock, now_ms
+from turnout.model.config import Snapshot
+from turnout.receipts.store import Store
+from turnout.settings import Settings
+
+
+class World:
+    """Handed to every operation. Safe in threads: the log and receipts are opened anew for each use."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        snapshot: Callable[[], Snapshot],
+        open_log: Callable[[], Log],
+        clock: Clock = now_ms,
+    ) -> None:
+        self.settings, self.snapshot, self.clock = settings, snapshot, clock
+        self._open_log = open_log
+        self._database = Database.of(settings.data_dir)
+        self.tokens = Tokens(self._database)
+        self.activity = Activity(self._database)
+        self.integrations = Integrations(self._database)
+
+    @contextlib.contextmanager
+    def events(self) -> Iterator[tuple[Log, Store]]:
+        """The log and the receipts. Raises `LogUnavailableError`, `ReceiptsUnavailableError`."""
+        with contextlib.closing(self._open_log()) as log, self.receipts() as store:
+            yield log, store
+
+    @contextlib.contextmanager
+    def receipts(self) -> Iterator[Store]:
+        """The receipts alone. Raises `ReceiptsUnavailableError`."""
+        with contextlib.closing(Store(self.settings.state_path)) as store:
+            yield store
+
+    def close(self) -> None:
+        """Give back what is open."""
+        self._database.close()
