@@ -23,6 +23,7 @@ from turnout import cli, settings
 from turnout.control import metrics
 from turnout.control.status import Status
 from turnout.destinations import registry
+from turnout.formula.functions import SECTIONS
 from turnout.model.facts import DestinationFacts, Facts
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -93,11 +94,27 @@ def metric_table() -> str:
     return _table(("metric", "type", "labels", "what it counts"), rows)
 
 
+def function_tables() -> str:
+    """The functions of the formula language, one table per section."""
+    tables = []
+    for title, functions in SECTIONS.items():
+        rows = [
+            f"| `{one.signature}` | {one.doc} | `{formula}` → `{value}` |"
+            for one in functions
+            for formula, value in one.examples[:1]
+        ]
+        tables.append(
+            "\n".join([f"### {title}\n", "| function | what it gives | example |", "|---|---|---|", *rows, ""])
+        )
+    return "\n".join(tables)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "environment": environment_table,
     "destinations": destination_tables,
     "commands": command_help,
     "metrics": metric_table,
+    "functions": function_tables,
 }
 
 

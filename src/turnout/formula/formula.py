@@ -32,6 +32,11 @@ class Formula:
         self.notes = tuple(_notes(tree))
 
     @property
+    def usual(self) -> str:
+        """The formula in its usual writing."""
+        return text_of(self.tree)
+
+    @property
     def constant(self) -> bool:
         """Whether it is the same for every event."""
         return self._code.constant

@@ -3,7 +3,14 @@
 from turnout.formula.functions import array, convert, date, logic, text
 from turnout.formula.functions.registry import Function
 
-FUNCTIONS: dict[str, Function] = {
-    function.name: function for module in (text, convert, logic, array, date) for function in module.FUNCTIONS
+SECTIONS: dict[str, tuple[Function, ...]] = {
+    "Text": text.FUNCTIONS,
+    "Conversion and hashing": convert.FUNCTIONS,
+    "Choosing and looking": logic.FUNCTIONS,
+    "Arrays": array.FUNCTIONS,
+    "Dates": date.FUNCTIONS,
 }
-"""By name, in upper case, in the order of the reference page."""
+"""As the reference page shows them."""
+
+FUNCTIONS: dict[str, Function] = {one.name: one for functions in SECTIONS.values() for one in functions}
+"""By name, in upper case."""
