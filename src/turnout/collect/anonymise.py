@@ -7,14 +7,12 @@ in what is kept of it as it came.
 import ipaddress
 import re
 from functools import lru_cache
-from typing import Literal
 
 from turnout.collect.convert import Event
 from turnout.collect.proxies import address_of
+from turnout.model.config import IpMode
 
-IpMode = Literal["keep", "truncate", "drop"]
-"""`truncate`: the last octet of an IPv4 address becomes 0, of an IPv6 address the first 48 bits are left."""
-
+_ADDRESS_BYTES = 64
 _IPV4 = re.compile(rb"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d)")
 _IPV6 = re.compile(rb"(?<![\w:])[0-9A-Fa-f:]{2,39}+(?:\.\d{1,3}){0,3}+(?![\w:])")
 
@@ -55,6 +53,14 @@ def anonymise_text(text: bytes, mode: IpMode) -> bytes:
         return anonymise(found, mode).encode() if address_of(found) else match[0]
 
     return _IPV4.sub(kept, _IPV6.sub(kept, text))
+
+
+def excerpt(text: bytes, size: int, mode: IpMode) -> bytes:
+    """The beginning of a text, without what is not kept: also of an address that the end would cut."""
+    if mode == "keep" or len(text) <= size:
+        return anonymise_text(text[:size], mode)
+    kept = anonymise_text(text[: size + _ADDRESS_BYTES], mode)
+    return kept[: min(size, len(kept) - _ADDRESS_BYTES)]
 
 
 def _device(holder: Event, mode: IpMode) -> Event:

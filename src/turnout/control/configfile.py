@@ -5,15 +5,17 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import cast, get_args
 
 import msgspec
 
 from turnout.control.yamlfile import expand, join, parse
 from turnout.destinations import registry
-from turnout.model.config import Delivery, Destination, Snapshot, Source
+from turnout.model.config import Delivery, Destination, IpMode, Snapshot, Source
 from turnout.model.errors import ConfigError, Problem
 
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#\sA-Z]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ENVIRONMENTS = ("production", "staging", "development")
 _SOURCE_FIELDS = {
@@ -24,7 +26,14 @@ _SOURCE_FIELDS = {
     "revoked_keys": list,
     "allowed_origins": list,
     "max_events_per_second": int,
+    "trust_client_ip": bool,
+    "ip": str,
+    "ga4_bridge": bool,
+    "cookie_requires_consent": bool,
+    "lenient_content_type": bool,
 }
+_CLIENT_SIDE_FIELDS = ("trust_client_ip", "cookie_requires_consent")
+_SITE_FIELDS = {"sources": dict, "destinations": dict, "first_party": list}
 _DESTINATION_FIELDS = {
     "type": str,
     "sources": list,
@@ -52,6 +61,7 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
     root = _mapping(expand(parse(text), environment, "", problems), "", {"sites": dict}, problems)
     sources: dict[str, Source] = {}
     destinations: dict[str, Destination] = {}
+    first_party: dict[str, tuple[str, ...]] = {}
     sites = root.get("sites") or {}
     if not isinstance(sites, dict) or not sites:
         if not any(problem.path == "sites" for problem in problems):
@@ -60,7 +70,8 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
     for site_key, value in sites.items():
         site, path = str(site_key), join("sites", site_key)
         _name(site, path, problems)
-        members = _mapping(value, path, {"sources": dict, "destinations": dict}, problems)
+        members = _mapping(value, path, _SITE_FIELDS, problems)
+        first_party[site] = _domains(members, path, problems)
         for name, source in _members(members, "sources", path, problems):
             sources[f"{site}/{name}"] = _source(site, name, source, join(f"{path}.sources", name), problems)
         for name, destination in _members(members, "destinations", path, problems):
@@ -72,7 +83,13 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
     _unique_files(destinations.values(), problems)
     if problems:
         raise ConfigError(problems)
-    return Snapshot(version=version(text), sites=frozenset(map(str, sites)), sources=sources, destinations=destinations)
+    return Snapshot(
+        version=version(text),
+        sites=frozenset(map(str, sites)),
+        first_party={site: domains for site, domains in first_party.items() if domains},
+        sources=sources,
+        destinations=destinations,
+    )
 
 
 def version(text: str) -> str:
@@ -89,8 +106,17 @@ def _source(site: str, name: str, value: object, path: str, problems: list[Probl
         fields["environment"] = "production"
     _one_of(fields, "environment", _ENVIRONMENTS, path, problems)
     _one_of(fields, "status", ("active", "inactive", "deleted"), path, problems)
-    for field in ("revoked_keys", "allowed_origins"):
-        fields[field] = _texts(fields, field, path, problems)
+    _one_of(fields, "ip", get_args(IpMode), path, problems)
+    origins = fields["allowed_origins"] = _texts(fields, "allowed_origins", path, problems)
+    fields["revoked_keys"] = _texts(fields, "revoked_keys", path, problems)
+    for index, origin in enumerate(origins):
+        if not _ORIGIN.fullmatch(origin):
+            fix = "as browsers send it, in lower case and without a path: https://www.shop.example"
+            problems.append(Problem(f"{path}.allowed_origins[{index}]", f"{origin!r} is no origin", fix))
+    for field in _CLIENT_SIDE_FIELDS:
+        if field in fields and fields.get("type") == "server":
+            message = "has no effect on a source of type server"
+            problems.append(Problem(f"{path}.{field}", message, "leave it out, or is the type web or mobile?"))
     fields.setdefault("environment", "production")
     rate = fields.get("max_events_per_second")
     if isinstance(rate, int) and rate < 1:
@@ -129,6 +155,18 @@ def _destination(
     fields["sources"] = frozenset(f"{site}/{source}" for source in linked)
     fields["event_names"] = frozenset(_texts(fields, "event_names", path, problems))
     return Destination(**cast("dict[str, object]", {**fields, "site": site, "name": name}))  # type: ignore[arg-type] # checked above, field by field
+
+
+def _domains(members: Mapping[str, object], path: str, problems: list[Problem]) -> tuple[str, ...]:
+    """A site's first-party domains, as the cookie needs them."""
+    domains = []
+    for index, text in enumerate(_texts(members, "first_party", path, problems)):
+        domain = text.lower().lstrip(".").removesuffix(".")
+        if not _DOMAIN.fullmatch(domain):
+            fix = "a domain whose hosts are all yours, such as shop.example"
+            problems.append(Problem(f"{path}.first_party[{index}]", f"{text!r} is no domain", fix))
+        domains.append(domain)
+    return tuple(domains)
 
 
 def _convert(kind: type[Source], fields: dict[str, object]) -> Source:

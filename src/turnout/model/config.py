@@ -10,6 +10,8 @@ from msgspec import Meta
 
 SourceType = Literal["web", "mobile", "server"]
 Environment = Literal["production", "staging", "development"]
+IpMode = Literal["keep", "truncate", "drop"]
+"""`truncate`: the last octet of an IPv4 address becomes 0, of an IPv6 address the first 48 bits are left."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +26,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     revoked_keys: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_events_per_second: int | None = None
+    trust_client_ip: bool = True
+    """Whether an address that the client sends stays; if not, the one we see takes its place (`collect.md` §7)."""
+    ip: IpMode = "keep"
+    """What is kept of a client's address."""
+    ga4_bridge: bool = True
+    """Whether GA4 hits (`ga_url_param`) become events (`collect.md` §11)."""
+    cookie_requires_consent: bool = False
+    """No new CAID before some consent category is granted."""
+    lenient_content_type: bool = False
+    """Whether JSON is taken whatever the `Content-Type` says."""
 
     @property
     def ref(self) -> str:
@@ -76,6 +88,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str
     sites: frozenset[str] = frozenset()
+    first_party: dict[str, tuple[str, ...]] = {}
+    """By site: the domains for whose hosts we manage the CAID cookie (`collect.md` §8)."""
     sources: dict[str, Source] = {}
     """By reference."""
     destinations: dict[str, Destination] = {}

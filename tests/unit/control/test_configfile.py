@@ -41,6 +41,26 @@ def test_the_version_names_exactly_this_text() -> None:
     assert version(EXAMPLE) != version(EXAMPLE + "\n")
 
 
+def test_what_browsers_need_is_read() -> None:
+    found = load(
+        """
+        sites:
+          s:
+            first_party: [.Shop.example, "shop.co.uk."]
+            sources:
+              a: {type: web, key: k, trust_client_ip: false, ip: truncate, ga4_bridge: "${BRIDGE}",
+                  cookie_requires_consent: true, lenient_content_type: true, allowed_origins: [https://a.example:8443]}
+          t: {}
+        """,
+        {"BRIDGE": "false"},
+    )
+    assert found.first_party == {"s": ("shop.example", "shop.co.uk")}
+    one = found.sources["s/a"]
+    assert (one.trust_client_ip, one.ip, one.ga4_bridge) == (False, "truncate", False)
+    assert (one.cookie_requires_consent, one.lenient_content_type) == (True, True)
+    assert one.allowed_origins == ("https://a.example:8443",)
+
+
 def site(text: str) -> str:
     return f"sites: {{s: {{{text}}}}}"
 
@@ -108,6 +128,42 @@ FILE = "type: file, settings: {path: x}, sources: [a]"
             "put it in quotes",
         ),
         (source("type: web, key: k, allowed_origins: x"), "sites.s.sources.a.allowed_origins", "must be a list", "["),
+        (
+            source("type: web, key: k, allowed_origins: ['https://Shop.example', 'null']"),
+            "sites.s.sources.a.allowed_origins[0]",
+            "'https://Shop.example' is no origin",
+            "in lower case and without a path",
+        ),
+        (
+            source("type: web, key: k, allowed_origins: ['https://shop.example/']"),
+            "sites.s.sources.a.allowed_origins[0]",
+            "'https://shop.example/' is no origin",
+            "without a path",
+        ),
+        (source("type: web, key: k, ip: cut"), "sites.s.sources.a.ip", "'cut' is not one of keep, truncate", "known"),
+        (
+            source("type: web, key: k, ga4_bridge: sometimes"),
+            "sites.s.sources.a.ga4_bridge",
+            "must be true or false",
+            "without quotes",
+        ),
+        (
+            source("type: server, key: k, trust_client_ip: true"),
+            "sites.s.sources.a.trust_client_ip",
+            "has no effect on a source of type server",
+            "leave it out",
+        ),
+        (
+            source("type: server, key: k, cookie_requires_consent: true"),
+            "sites.s.sources.a.cookie_requires_consent",
+            "has no effect on a source of type server",
+            "leave it out",
+        ),
+        (site("first_party: shop.example"), "sites.s.first_party", "must be a list", "[one, two]"),
+        (site("first_party: [com]"), "sites.s.first_party[0]", "'com' is no domain", "such as shop.example"),
+        (site("first_party: [a.example, 192.0.2.1]"), "sites.s.first_party[1]", "'192.0.2.1' is no domain", "such as"),
+        (site("first_party: ['a.example:8080']"), "sites.s.first_party[0]", "is no domain", "such as"),
+        (site("first_party: ['https://a.example']"), "sites.s.first_party[0]", "is no domain", "such as"),
         (source("type: web, key: '${K}'"), "sites.s.sources.a.key", "the variable K is not set", "${K:-…}"),
         (destination("sources: [a]"), "sites.s.destinations.d.type", "is missing", "one of file, webhook"),
         (destination("type: fil, sources: [a]"), "sites.s.destinations.d.type", "unknown destination type", "known"),
