@@ -4,6 +4,8 @@ What users change while it runs (sites, sources, destinations) is configuration 
 """
 
 import difflib
+import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +22,7 @@ def _about(description: str) -> msgspec.Meta:
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 PREFIX = "TURNOUT_"
+_PREFIX_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +47,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["allow", "deny"],
         _about("Whether destinations may be in private networks and on this machine."),
     ] = "allow"
+    trusted_proxies: Annotated[
+        str, _about("Addresses and networks, with commas between, of proxies whose X-Forwarded headers are believed.")
+    ] = ""
+    proxy_protocol: Annotated[
+        Literal["on", "off"], _about("Whether trusted proxies begin each connection with a PROXY protocol header.")
+    ] = "off"
+    gateway_prefixes: Annotated[
+        str,
+        _about("Paths such as /metrics, with commas between, behind which a site's edge forwards to the collector."),
+    ] = ""
+    tls_cert: Annotated[
+        str, _about("Certificate chain (PEM) for TLS on the collector; read again when it changes.")
+    ] = ""
+    tls_key: Annotated[str, _about("The certificate's key (PEM), without a password.")] = ""
 
     @property
     def data_dir(self) -> Path:
@@ -56,6 +73,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def state_path(self) -> Path:
         return self.data_dir / "state.db"
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The addresses and networks in `trusted_proxies`."""
+        return _listed(self.trusted_proxies)
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The paths in `gateway_prefixes`."""
+        return tuple(prefix.rstrip("/") for prefix in _listed(self.gateway_prefixes))
 
     @property
     def replay_ms(self) -> int:
@@ -88,6 +115,7 @@ def load(environment: Mapping[str, str], **options: str | None) -> Settings:
     if not problems and shared == given.get("control", default("control")) and not str(shared).endswith(":0"):
         fix = "the control port is not for everyone; give it a port of its own"
         problems.append(Problem(next(names[field] for field in listeners if field in names), "is taken twice", fix))
+    problems += _surroundings(given, names)
     for field, value in given.items():
         try:
             msgspec.convert({field: value}, Settings, strict=False)
@@ -97,6 +125,35 @@ def load(environment: Mapping[str, str], **options: str | None) -> Settings:
     if problems:
         raise ConfigError(problems)
     return msgspec.convert(given, Settings, strict=False)
+
+
+def _surroundings(given: Mapping[str, str], names: Mapping[str, str]) -> list[Problem]:
+    """What is wrong with the settings about proxies, paths and TLS."""
+    problems = []
+    for text in _listed(given.get("trusted_proxies", "")):
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            message = f"{text!r} is neither an address nor a network"
+            problems.append(Problem(names["trusted_proxies"], message, "for example 127.0.0.1,10.0.0.0/8"))
+    for text in _listed(given.get("gateway_prefixes", "")):
+        if not _PREFIX_PATH.fullmatch(text):
+            problems.append(Problem(names["gateway_prefixes"], f"{text!r} is no path", "for example /metrics,/t"))
+    for one, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        if one in given and other not in given:
+            problems.append(Problem(names[one], "is of no use alone", f"set {variable(other)} too"))
+    if given.get("proxy_protocol") == "on":
+        if "trusted_proxies" not in given:
+            fix = f"set {variable('trusted_proxies')} to the load balancer's addresses"
+            problems.append(Problem(names["proxy_protocol"], "is only believed of trusted proxies", fix))
+        if "tls_cert" in given:
+            fix = "end TLS at the load balancer, or let it pass connections on as they are"
+            problems.append(Problem(names["proxy_protocol"], "does not go together with TLS on the collector", fix))
+    return problems
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part for item in text.split(",") if (part := item.strip()))
 
 
 def variable(field: str) -> str:

@@ -19,10 +19,22 @@ def test_an_option_wins_over_its_variable_and_both_over_the_default() -> None:
 def test_every_setting_is_described_and_read_from_its_variable() -> None:
     assert set(descriptions()) == set(Settings.__struct_fields__)
     assert all(descriptions().values())
+    special = {"egress_private": "deny", "proxy_protocol": "on", "trusted_proxies": "::1", "gateway_prefixes": "/m"}
+    partners = {"proxy_protocol": "trusted_proxies", "tls_cert": "tls_key", "tls_key": "tls_cert"}
     for field in Settings.__struct_fields__:
         value = getattr(Settings(), field)
-        changed = {int: "3", float: "2.5"}.get(type(value), {"egress_private": "deny"}.get(field, "127.0.0.1:3"))
-        assert str(getattr(load({variable(field): changed}), field)) == changed
+        changed = {int: "3", float: "2.5"}.get(type(value), special.get(field, "127.0.0.1:3"))
+        environment = {variable(field): changed}
+        if partner := partners.get(field):
+            environment[variable(partner)] = "127.0.0.1"
+        assert str(getattr(load(environment), field)) == changed
+
+
+def test_lists_are_taken_apart() -> None:
+    found = load({"TURNOUT_TRUSTED_PROXIES": " 10.0.0.0/8, ::1,", "TURNOUT_GATEWAY_PREFIXES": "/metrics/, /a/b"})
+    assert found.proxies == ("10.0.0.0/8", "::1")
+    assert found.prefixes == ("/metrics", "/a/b")
+    assert (Settings().proxies, Settings().prefixes) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -41,6 +53,23 @@ def test_every_setting_is_described_and_read_from_its_variable() -> None:
         ({"TURNOUT_IDLE_SECONDS": "nan"}, {}, "TURNOUT_IDLE_SECONDS: 'nan' can't be used"),
         ({"TURNOUT_RESERVE_BYTES": "-1"}, {}, "TURNOUT_RESERVE_BYTES: '-1' can't be used"),
         ({"TURNOUT_EGRESS_PRIVATE": "no"}, {}, "TURNOUT_EGRESS_PRIVATE: 'no' can't be used"),
+        ({"TURNOUT_TRUSTED_PROXIES": "::1,proxy"}, {}, "TURNOUT_TRUSTED_PROXIES: 'proxy' is neither an address nor"),
+        ({"TURNOUT_TRUSTED_PROXIES": "10.0.0.0/33"}, {}, "TURNOUT_TRUSTED_PROXIES: '10.0.0.0/33' is neither"),
+        ({"TURNOUT_PROXY_PROTOCOL": "on"}, {}, "TURNOUT_PROXY_PROTOCOL: is only believed of trusted proxies"),
+        ({"TURNOUT_GATEWAY_PREFIXES": "metrics"}, {}, "TURNOUT_GATEWAY_PREFIXES: 'metrics' is no path"),
+        ({"TURNOUT_GATEWAY_PREFIXES": "/a?b"}, {}, "TURNOUT_GATEWAY_PREFIXES: '/a?b' is no path"),
+        ({"TURNOUT_TLS_CERT": "c.pem"}, {}, "TURNOUT_TLS_CERT: is of no use alone (set TURNOUT_TLS_KEY too)"),
+        ({"TURNOUT_TLS_KEY": "k.pem"}, {}, "TURNOUT_TLS_KEY: is of no use alone (set TURNOUT_TLS_CERT too)"),
+        (
+            {
+                "TURNOUT_TLS_CERT": "c",
+                "TURNOUT_TLS_KEY": "k",
+                "TURNOUT_PROXY_PROTOCOL": "on",
+                "TURNOUT_TRUSTED_PROXIES": "::1",
+            },
+            {},
+            "TURNOUT_PROXY_PROTOCOL: does not go together with TLS",
+        ),
         ({}, {"collect": "127.0.0.1:8081"}, "--collect: is taken twice"),
         ({"TURNOUT_CONTROL": "127.0.0.1:8080"}, {}, "TURNOUT_CONTROL: is taken twice"),
     ],
