@@ -6,17 +6,23 @@ imported by the process that needs them alone: the others, and every command, ar
 
 import asyncio
 import contextlib
+import ipaddress
 import math
 import os
 import resource
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 
 import structlog
 
+from turnout.collect import tag
+from turnout.collect.directory import Directory
 from turnout.collect.endpoint import Endpoint
-from turnout.collect.routes import Directory
-from turnout.collect.server import COMMIT_BUCKETS_S, CollectServer, Limits
+from turnout.collect.proxies import TrustedProxies
+from turnout.collect.routes import Routes
+from turnout.collect.server import COMMIT_BUCKETS_S, CollectServer, Limits, Surroundings
+from turnout.collect.tls import Certificate
 from turnout.control import applied, factsfile
 from turnout.control.applied import Watcher
 from turnout.deliver.worker import Deliverer
@@ -36,6 +42,7 @@ from turnout.settings import Settings, address
 GROUPS = {ACCEPTED: ["process"], PROCESSED: ["deliver"]}
 _FACTS_S = 0.5
 _CONFIG_S = 0.2
+_CERTIFICATE_S = 1.0
 _MAINTAIN_S = 0.25
 _PROBE_S = 5.0
 
@@ -56,27 +63,47 @@ def open_log(settings: Settings) -> Log:
 
 async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
     """Take requests until `stop`, then drain. Raises OSError if it can't listen."""
+    from turnout.process.arrays import is_array  # noqa: PLC0415 - the standard catalogue
+
     _raise_file_limit()
+    tag.load()
+    certificate = Certificate(Path(settings.tls_cert), Path(settings.tls_key)) if settings.tls_cert else None
     stream = open_log(settings)
     watcher = Watcher(settings.data_dir, os.environ)
     watcher.refresh()
-    endpoint = Endpoint()
+    endpoint = Endpoint(is_array=is_array)
     limits = Limits(
         connections=settings.max_connections,
         head_s=settings.head_seconds,
         body_s=settings.body_seconds,
         idle_s=settings.idle_seconds,
     )
+    surroundings = Surroundings(
+        routes=Routes(settings.prefixes),
+        trusted=TrustedProxies(settings.proxies) if settings.proxies else None,
+        proxy_protocol=settings.proxy_protocol == "on",
+        is_array=is_array,
+    )
     server = CollectServer(
-        lambda records: stream.append(ACCEPTED, records), endpoint, Directory(watcher.snapshot), limits=limits
+        lambda records: stream.append(ACCEPTED, records),
+        endpoint,
+        Directory(watcher.snapshot),
+        limits=limits,
+        surroundings=surroundings,
     )
     # Takes the stream's write end now: a second server on this data directory must not start to listen.
     stream.append(ACCEPTED, [])
-    await server.start(*address(settings.collect))
+    await server.start(*address(settings.collect), certificate)
+    if certificate is None and not settings.proxies and not _is_loopback(settings.collect):
+        log.warning("collecting without TLS, and from no trusted proxy", address=settings.collect)
 
     def refresh() -> None:
         if (snapshot := watcher.refresh()) is not None:
             server.configure(Directory(snapshot))
+
+    def renew() -> None:
+        if certificate is not None:
+            certificate.refresh()
 
     def facts(found: Facts) -> None:
         found.trouble = server.trouble
@@ -94,6 +121,7 @@ async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
         await asyncio.gather(
             server.run(stop),
             _every(_CONFIG_S, stop, refresh),
+            _every(_CERTIFICATE_S, stop, renew),
             _probe(stream, server, stop),
             _publish("collector", settings, watcher, facts, stop),
         )
@@ -278,6 +306,14 @@ async def _publish(
     await _every(_FACTS_S, stop, publish)
     with _tolerated("facts not withdrawn"):
         factsfile.withdraw(settings.data_dir, process)
+
+
+def _is_loopback(listener: str) -> bool:
+    host, _ = address(listener)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _rss_bytes() -> int:

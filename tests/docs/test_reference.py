@@ -34,6 +34,8 @@ _NO_CODES = {
     "consent_categories", "consistent_anonymous_id", "event_id", "event_name", "event_timestamp", "test_code",
     "user_agent", "tc_s", "tc_skey", "tc_do_not_track", "ga_url_param", "content_encoding", "content_length",
     "content_type", "transfer_encoding", "x_forwarded_for", "x_forwarded_host", "x_forwarded_proto",
+    "x_forwarded_country", "x_forwarded_region", "x_forwarded_countryregion", "accept_encoding", "if_none_match",
+    "sec_fetch_site", "validate_geo", "ssl_object",
     # settings, functions, formats of the catalogue
     "all_event_data", "rotate_bytes", "rotate_seconds", "open_destination", "iana_tz", "md5_hex", "ms_timestamp",
     "sha256_hex", "commit_us",

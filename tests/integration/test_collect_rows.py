@@ -28,7 +28,7 @@ sites:
   "29":
     sources:
       shop: {{type: web, key: {KEY}}}
-      backend: {{type: server, key: {BACKEND}, revoked_keys: [{REVOKED}]}}
+      backend: {{type: server, key: {BACKEND}, revoked_keys: [{REVOKED}], ga4_bridge: false}}
       idle: {{type: server, key: {INACTIVE}, status: inactive}}
       gone: {{type: server, key: {DELETED}, status: deleted}}
       slow: {{type: server, key: {LIMITED}, max_events_per_second: 1}}

@@ -139,7 +139,7 @@ def posts(draw: st.DrawFn) -> Sent:
 
 OTHERS = st.sampled_from(
     [
-        Sent(b"GET /events HTTP/1.1\r\nHost: t\r\n\r\n", 405),
+        Sent(b"PUT /events HTTP/1.1\r\nHost: t\r\n\r\n", 405),
         Sent(b"OPTIONS /events/batch HTTP/1.1\r\nHost: t\r\nOrigin: https://a.example\r\n\r\n", 204),
         Sent(b"DELETE /x HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc", 404),
         Sent(b"GET /healthy HTTP/1.1\r\nHost: t\r\n\r\n", 200),

@@ -107,7 +107,8 @@ def _print(record: Received, json: bool) -> None:
 
 def as_json(one: Trace) -> dict[str, object]:
     """A trace for machines: what the stream keeps as arrays has names here."""
-    return {**msgspec.structs.asdict(one), "reasons": _described(one.reasons)}
+    location = None if one.location is None else msgspec.structs.asdict(one.location)
+    return {**msgspec.structs.asdict(one), "reasons": _described(one.reasons), "location": location}
 
 
 def _described(reasons: tuple[Reason, ...]) -> list[dict[str, str]]:
@@ -119,7 +120,10 @@ def show(one: Trace) -> None:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.received_ms / 1000))
     say(f"{one.event_id}  {one.event_name or '-'}  from {one.source or 'nobody known'}")
     place = f" (element {one.batch_index} of a batch)" if one.batch_index >= 0 else ""
-    say(f"  received   {when}" + (f" by /{one.endpoint}{place}" if one.endpoint else ""))
+    by = "a pixel" if one.endpoint == "pixel" else f"/{one.endpoint}"
+    say(f"  received   {when}" + (f" by {by}{place}" if one.endpoint else ""))
+    if one.location is not None:
+        say(f"  location   {' '.join(filter(None, msgspec.structs.astuple(one.location)))}")
     say(f"  status     {one.status if one.processed else 'waiting to be processed'}")
     for reason in one.reasons:
         where = f" at {reason.path}" if reason.path else ""

@@ -7,10 +7,14 @@ from functools import lru_cache
 
 import msgspec
 
+from turnout.collect.anonymise import anonymise_event, anonymise_text
+from turnout.collect.body import encode as _json
 from turnout.collect.convert import Event, convert
+from turnout.collect.identity import Visitor
 from turnout.collect.limits import EARLIEST_MS, LATEST_MS, NAME_CHARACTERS, RecentIds
 from turnout.collect.usual import Usual, recognise
-from turnout.model.event import Reason, Received, Status
+from turnout.model.config import IpMode
+from turnout.model.event import Location, Reason, Received, Status
 
 _DAY_MS = 86_400_000
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
@@ -18,7 +22,6 @@ _ADDRESS_CHARACTERS = 64
 _HASHES = (("_md5", re.compile(r"[0-9a-f]{32}")), ("_sha256", re.compile(r"[0-9a-f]{64}")))
 _HASH_ENDINGS = tuple(suffix for suffix, _ in _HASHES)
 _SERVER_WRITES = ("dataquality", "warnings", "enrichment")
-_json = msgspec.json.Encoder().encode
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
@@ -31,6 +34,11 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     client_ip: str = ""
     user_agent: str = ""
     warnings: tuple[str, ...] = ()
+    trust_client_ip: bool = True
+    ip: IpMode = "keep"
+    visitor: Visitor | None = None
+    """None: whoever it is, nothing follows."""
+    location: Location | None = None
 
 
 class Admission:
@@ -70,7 +78,8 @@ class Admission:
             if not self._may_record(arrival, refusal):
                 return None
             event_id = client_id(draft.event) or self.new_id()
-            return refused(refusal, arrival, event_id, draft.text_name(), body, batch_index)
+            kept = anonymise_text(body, arrival.ip)
+            return refused(refusal, arrival, event_id, draft.text_name(), kept, batch_index)
         if self._recent.seen(arrival.source, draft.event_id, arrival.received_ms):
             draft.warnings.append("duplicate_event_id")
         reshaped = converted is not None or bool(draft.reasons) or draft.dropped
@@ -83,9 +92,10 @@ class Admission:
             _json(draft.event) if reshaped or draft.filled else body,
             tuple(draft.reasons),
             (*warnings, *draft.warnings) if draft.warnings else warnings,
-            body if reshaped else b"",
+            _as_sent(body, arrival) if reshaped else b"",
             arrival.endpoint,
             batch_index,
+            arrival.location,
         )
 
     def _as_it_came(self, usual: Usual, body: bytes, arrival: Arrival, batch_index: int) -> Received:
@@ -104,13 +114,14 @@ class Admission:
             b"",
             arrival.endpoint,
             batch_index,
+            arrival.location,
         )
 
 
 def refused(
     reason: Reason, arrival: Arrival, event_id: str, name: str, payload: bytes, batch_index: int = -1
 ) -> Received:
-    """The record of a refusal."""
+    """The record of a refusal. In `payload` there are no addresses that are not to be kept."""
     status: Status = "rejected"
     return Received(
         event_id,
@@ -124,6 +135,7 @@ def refused(
         b"",
         arrival.endpoint,
         batch_index,
+        arrival.location,
     )
 
 
@@ -189,6 +201,9 @@ class _Draft:
         if "device" in context or self._arrival.client_side:
             self._device(context)
         self._user()
+        if self._arrival.ip != "keep":
+            self.event = anonymise_event(self.event, self._arrival.ip)
+            self.filled = True
         code = self.event.get("test_code")
         if code is not None and not isinstance(code, str):
             self.event["test_code"] = _json(code).decode()
@@ -266,6 +281,10 @@ class _Draft:
             self.reasons.append(Reason("invalid_format", "context.device.ip", message))
         if not arrival.client_side:
             return
+        if ip is not None and not arrival.trust_client_ip:
+            del device["ip"]
+            ip = None
+            self.filled = True
         if ip is None and arrival.client_ip:
             device["ip"] = arrival.client_ip
             self.filled = True
@@ -277,8 +296,12 @@ class _Draft:
         user = self._object("user")
         if user is None:
             self.warnings.append("no_consent_information")
+            if (created := self._visitor(None, None)) is not None:
+                self.event["user"] = {"consistent_anonymous_id": created}
             return
         anonymous = user.get("consistent_anonymous_id")
+        if (known := self._visitor(anonymous, user.get("consent_categories"))) is not None:
+            anonymous = user["consistent_anonymous_id"] = known
         if isinstance(anonymous, int) and not isinstance(anonymous, bool):
             user["consistent_anonymous_id"] = str(anonymous)
             self.filled = True
@@ -292,19 +315,33 @@ class _Draft:
                     message = "must be lower-case hexadecimal"
                     self.reasons.append(Reason("invalid_format", f"user.{name}", message))
 
+    def _visitor(self, claimed: object, categories: object) -> str | None:
+        visitor = self._arrival.visitor
+        found = visitor.identify(claimed, categories) if visitor is not None else None
+        self.filled = self.filled or found is not None
+        return found
+
 
 def _needs_nothing(usual: Usual, event: Event, arrival: Arrival) -> bool:
     """Whether nothing is left to fill or to flag in what the types of a usual event don't tell."""
     device = usual.context.device
     ip = device.ip if device else None
-    if ip is not None and not _is_address(ip):
+    if arrival.ip != "keep" or (ip is not None and not _is_address(ip)):
         return False
-    if arrival.client_side and (ip is None or not device or device.user_agent is None):
-        return False
+    if arrival.client_side:
+        if ip is None or not device or device.user_agent is None or not arrival.trust_client_ip:
+            return False
+        if arrival.visitor is not None and not arrival.visitor.is_known_as(usual.user.consistent_anonymous_id):
+            return False
     user = event["user"]
     assert isinstance(user, dict)
     # Every suffix of a hash ends in one of these digits: most names are done with here.
     return not any(name[-1:] in "56" and name.endswith(_HASH_ENDINGS) for name in user)
+
+
+def _as_sent(body: bytes, arrival: Arrival) -> bytes:
+    """What is kept of the text of an event beside what became of it."""
+    return body if arrival.ip == "keep" else _json(anonymise_event(msgspec.json.decode(body), arrival.ip))
 
 
 def _not_an_object(name: str) -> Reason:

@@ -15,8 +15,18 @@ from typing import TYPE_CHECKING, cast
 import httptools
 import structlog
 
+from turnout.collect import proxy_protocol
 from turnout.collect.answers import Answer
-from turnout.collect.head import HEADER_BYTES, REQUEST_LINE_BYTES, WANTED, well_framed, wire_limit, without_upgrade
+from turnout.collect.head import (
+    HEADER_BYTES,
+    JOINED,
+    REQUEST_LINE_BYTES,
+    WANTED,
+    well_framed,
+    wire_limit,
+    without_upgrade,
+)
+from turnout.collect.proxies import address_of
 
 if TYPE_CHECKING:
     from turnout.collect.server import CollectServer, Target
@@ -38,11 +48,14 @@ class Connection(asyncio.Protocol):
         "_body_limit",
         "_choked",
         "_drained",
+        "_encrypted",
         "_eof",
+        "_head",
         "_headers",
         "_held",
         "_parser",
         "_paused",
+        "_preface",
         "_server",
         "_size",
         "_state",
@@ -66,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._body: bytes | bytearray = b""
         self._body_limit = 0
         self._size = 0  # of the headers until they are complete, then of the body
+        self._head = 0  # of a request whose body is on its way: the bytes before it
         self._unseen = 0  # bytes since the parser last handed over a head or a piece of a body
         self._held = 0  # bytes of the incomplete request, as the server knows it
         self._drained = 0
@@ -73,6 +87,8 @@ class Connection(asyncio.Protocol):
         self._paused = False  # we do not read
         self._choked = False  # the client does not read
         self._eof = False  # the client will send no more
+        self._encrypted = False
+        self._preface: bytes | None = None  # what has come of a header of the PROXY protocol, where one must come
         self._target: Target | None = None
         self.pending = 0
         self.peer = ""
@@ -84,15 +100,21 @@ class Connection(asyncio.Protocol):
         # uvloop's transports do what asyncio.Transport does without deriving from it.
         self._transport = cast("asyncio.Transport", transport)
         peername = transport.get_extra_info("peername")
-        self.peer = peername[0] if peername else ""
+        self.peer = address_of(peername[0]) if peername else ""
+        self._encrypted = transport.get_extra_info("ssl_object") is not None
         self.deadline = self._server.now + self._server.limits.idle_s
+        if self._server.announced(self.peer):
+            self._preface = b""
+            self.deadline = self._server.now + self._server.limits.head_s
         if not self._server.admit(self):
             self._end(Answer.UNAVAILABLE)
             if self._server.crowded:
                 self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._state == _CLOSING:
+        if self._preface is not None:
+            data = self._introduced(self._preface + data)
+        if self._state == _CLOSING or not data:
             return
         if self._state == _IDLE:
             self._begin()
@@ -114,7 +136,7 @@ class Connection(asyncio.Protocol):
             return
         if self._unseen > REQUEST_LINE_BYTES + HEADER_BYTES:
             self._end(Answer.HEADERS_TOO_LARGE)
-        waiting = self._unseen if self._state == _HEAD else len(self._body)
+        waiting = self._unseen if self._state == _HEAD else self._head + len(self._body)
         if waiting != self._held and self._state != _CLOSING:
             if self._server.hold(waiting - self._held):
                 self._held = waiting
@@ -124,7 +146,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Half-closed by the client: answers that are on their way still go out, then we close."""
         self._eof = True
-        if not self.pending:
+        if not self.pending or self._encrypted:
+            # TLS has no half-closed connections.
             return False
         self._close_after_answer()
         return True
@@ -166,18 +189,23 @@ class Connection(asyncio.Protocol):
             return
         wanted = WANTED.get(name.lower())
         if wanted is not None:
-            self._headers[wanted] = value
+            headers = self._headers
+            if wanted in headers and wanted in JOINED:
+                value = headers[wanted] + JOINED[wanted] + value
+            headers[wanted] = value
 
     def on_headers_complete(self) -> None:
         if self._state == _CLOSING or self._upgrading():
             return
         server = self._server
         self._state = _BODY
+        self._head = len(self._url) + self._size
         self._size = self._unseen = 0
         headers = self._headers
-        target = self._target = server.target(self._url, headers.get("authorization"))
+        method = self._parser.get_method()
+        target = self._target = server.target(self._url, headers.get("authorization"), method)
         self.deadline = server.now + server.limits.body_s
-        if not well_framed(headers):
+        if not well_framed(headers) or (method != b"POST" and self._parser.get_http_version() == "0.9"):
             self._end(Answer.BAD_REQUEST)
             return
         limit = self._body_limit = wire_limit(target.body_bytes, headers)
@@ -286,7 +314,7 @@ class Connection(asyncio.Protocol):
         self._release()
         self._url = b""
         self._headers = {}
-        self._size = self._unseen = self._drained = 0
+        self._size = self._unseen = self._drained = self._head = 0
         self._too_large = False
         self.pending += 1
         if keep_alive and not self._server.draining:
@@ -319,11 +347,28 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._state = _CLOSING
         self.deadline = self._server.now + self._server.limits.linger_s
-        if self._eof:
+        if self._eof or self._encrypted:
+            # TLS says goodbye in words, and waits for the answer.
             self._transport.close()
         else:
             self._transport.write_eof()
             self._resume()
+
+    def _introduced(self, data: bytes) -> bytes:
+        """What follows the header of the PROXY protocol; nothing while it is not complete."""
+        try:
+            header = proxy_protocol.parse(data)
+        except proxy_protocol.ProxyProtocolError as error:
+            self._server.surprise("no PROXY protocol header from a trusted proxy", proxy=self.peer, reason=str(error))
+            self._preface = None
+            self._end(None)
+            return b""
+        if header is None:
+            self._preface = data
+            return b""
+        self._preface = None
+        self.peer = header.address or self.peer
+        return data[header.size :]
 
     def _release(self) -> None:
         self._body = b""

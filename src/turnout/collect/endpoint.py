@@ -1,13 +1,17 @@
-"""The decision of the collector: a request → its records and its answer. No I/O (`collect.md` §4, §10, §12)."""
+"""The decision of the collector: a request → its records and its answer. No I/O (`collect.md` §4, §9–§12)."""
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from random import getrandbits
+from secrets import randbelow
 
 import msgspec
 
+from turnout.collect import ga4
 from turnout.collect.admit import Admission, Arrival, client_id, refused
-from turnout.collect.answers import Answer
+from turnout.collect.anonymise import anonymise, excerpt
+from turnout.collect.answers import Answer, Page
 from turnout.collect.body import (
     InvalidJsonError,
     Parsed,
@@ -19,16 +23,26 @@ from turnout.collect.body import (
     parse_batch,
     split,
 )
+from turnout.collect.directory import Access
+from turnout.collect.identity import Visit, Visitor, first_party, make_caid, read_cookie
 from turnout.collect.limits import BATCH_BYTES, EVENT_BYTES, EXCERPT_BYTES, NAME_CHARACTERS, RefusalCap, TokenBucket
-from turnout.collect.routes import Access
-from turnout.model.event import Reason, Received
+from turnout.collect.pixel import Decoded, IsArray
+from turnout.model.event import Location, Reason, Received
 
+_CONTENT_WARNINGS: dict[str, tuple[str, ...]] = {
+    "json": (),
+    "text": ("content_type_text_plain",),
+    "other": ("content_type_not_json",),
+}
 _UUID_CLEARED = ~(0xF000 << 64 | 0xC000 << 48)
 _UUID_VERSION_4 = 0x4000 << 64 | 0x8000 << 48
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """A complete POST to a collect endpoint. `too_large`: the shell refused the body while reading `size` bytes."""
+    """A complete request with events. `too_large`: the shell refused body or query, which had `size` bytes.
+
+    `endpoint` is "events", "events/batch", or "pixel" for a GET.
+    """
 
     endpoint: str
     access: Access
@@ -41,6 +55,16 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     received_ms: int
     too_large: bool = False
     size: int = 0
+    pixel: Decoded | None = None
+    """What the query of a GET holds."""
+    hit: ga4.Split | None = None
+    """The query of a GA4 hit: its body, if there is one, is not JSON."""
+    cookie: bytes | None = None
+    host: str = ""
+    """That the client asked for; needed only where the site has first-party domains."""
+    secure: bool = True
+    """False: a browser would not keep the cookie that we set."""
+    location: Location | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -48,7 +72,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
     endpoint: str
     records: list[Received]
-    answer: Answer
+    answer: Answer | Page
+    cookie: str = ""
+    """The `Set-Cookie` header that goes with the answer."""
 
 
 def new_id() -> str:
@@ -57,10 +83,21 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def new_caid() -> str:
+    """A fresh CAID."""
+    return make_caid(datetime.now(UTC).year, randbelow)
+
+
 class Endpoint:
     """Decides requests. Keeps only counters, caps and recent ids; one per collector."""
 
-    def __init__(self, make_id: Callable[[], str] = new_id) -> None:
+    def __init__(
+        self,
+        make_id: Callable[[], str] = new_id,
+        is_array: IsArray = lambda _: False,
+        make_caid: Callable[[], str] = new_caid,
+    ) -> None:
+        """`is_array`: which paths of an event the catalogue types as arrays."""
         self.requests: Counter[tuple[str, int]] = Counter()
         """Answers by endpoint and status code."""
         self.events: Counter[tuple[str, str]] = Counter()
@@ -70,17 +107,21 @@ class Endpoint:
         self.cap = RefusalCap()
         self.empty_batches = 0
         self._admission = Admission(make_id, self._may_record)
+        self._is_array, self._make_caid = is_array, make_caid
         self._rates: dict[str, TokenBucket] = {}
 
     def handle(self, request: Request) -> Decision:
         """Decide one request, in the order of §4. Never raises for anything a client can send."""
-        arrival = _arrival(request)
+        arrival = self._arrival(request)
+        by_get = request.endpoint == "pixel"
         try:
-            return Decision(request.endpoint, self._records(request, arrival), Answer.OK)
+            records = self._records(request, arrival)
+            cookie = arrival.visitor.cookie if arrival.visitor is not None else ""
+            return Decision(request.endpoint, records, Answer.PIXEL if by_get else Answer.OK, cookie)
         except TooLargeError as error:
             reason = Reason("payload_too_large", "", f"{error.args[0]} bytes are more than this endpoint takes")
             records = self._refuse(arrival, reason, b"")
-            return Decision(request.endpoint, records, Answer.TOO_LARGE)
+            return Decision(request.endpoint, records, Answer.PIXEL_TOO_LARGE if by_get else Answer.TOO_LARGE)
         except InvalidJsonError as error:
             records = self._refuse(arrival, Reason("invalid_json", "", str(error)), request.body)
             return Decision(request.endpoint, records, Answer.INVALID_JSON)
@@ -95,23 +136,24 @@ class Endpoint:
                 self._admission.forget(record)
 
     def _records(self, request: Request, arrival: Arrival) -> list[Received]:
-        limit = EVENT_BYTES if request.endpoint == "events" else BATCH_BYTES
         if request.too_large:
             raise TooLargeError(request.size)
+        if request.pixel is not None:
+            return self._pixel(request, arrival, request.pixel)
+        limit = BATCH_BYTES if request.endpoint == "events/batch" else EVENT_BYTES
         body = inflate(request.body, request.content_encoding, limit)
         if len(body) > limit:
             raise TooLargeError(len(body))
-        access = request.access
-        if access.ga4 and access.refusal is not None:
-            return self._refuse(arrival, access.refusal, body)
+        if request.hit is not None:
+            return self._hits(request, arrival, request.hit, body)
         parsed = parse(body) if request.endpoint == "events" else parse_batch(body)
         kind = _content_kind(request.content_type)
-        refusal = access.refusal or _origin_refusal(request)
-        if refusal is None and kind == "other":
+        refusal = request.access.refusal or _origin_refusal(request)
+        if refusal is None and kind == "other" and not _is_lenient(request):
             refusal = Reason("unsupported_content_type", "", "send Content-Type: application/json")
         if refusal is not None:
             return self._refuse(arrival, refusal, body, parsed.value)
-        extra: tuple[str, ...] = ("content_type_text_plain",) if kind == "text" else ()
+        extra = _CONTENT_WARNINGS[kind]
         if parsed.repaired:
             extra += ("text_repaired",)
         if extra:
@@ -119,6 +161,27 @@ class Endpoint:
         if request.endpoint == "events":
             return self._single(request, arrival, parsed)
         return self._batch(request, arrival, parsed)
+
+    def _pixel(self, request: Request, arrival: Arrival, pixel: Decoded) -> list[Received]:
+        """§9: the decoded query as if it had been a body."""
+        parsed = Parsed(pixel.event, encode(pixel.event))
+        refusal = request.access.refusal or _origin_refusal(request)
+        if refusal is not None:
+            return self._refuse(arrival, refusal, parsed.text, parsed.value)
+        return self._single(request, _warned(arrival, pixel.warnings) if pixel.warnings else arrival, parsed)
+
+    def _hits(self, request: Request, arrival: Arrival, hit: ga4.Split, body: bytes) -> list[Received]:
+        """§11: one event for each GA4 hit."""
+        refusal = request.access.refusal or _origin_refusal(request)
+        if refusal is not None:
+            return self._refuse(arrival, refusal, b"\n".join(filter(None, (hit.hit.encode(), body))))
+        bridged = ga4.bridge(hit, body, self._is_array)
+        arrival = _warned(arrival, bridged.warnings)
+        records: list[Received] = []
+        for index, event in enumerate(bridged.events):
+            element = Parsed(event, encode(event))
+            records += self._element(request, arrival, element, index if len(bridged.events) > 1 else -1)
+        return records
 
     def _single(self, request: Request, arrival: Arrival, parsed: Parsed) -> list[Received]:
         refusal = flaw(parsed)
@@ -168,7 +231,8 @@ class Endpoint:
         if not self._may_record(arrival, reason):
             return []
         event_id = client_id(value) or self._admission.new_id()
-        return [refused(reason, arrival, event_id, _name(value), payload[:EXCERPT_BYTES], index)]
+        kept = excerpt(payload, EXCERPT_BYTES, arrival.ip)
+        return [refused(reason, arrival, event_id, _name(value), kept, index)]
 
     def _may_record(self, arrival: Arrival, reason: Reason) -> bool:
         """Count a refusal; whether it gets a record too."""
@@ -187,20 +251,39 @@ class Endpoint:
             return None
         return Reason("rate_limited", "", f"over this source's max_events_per_second of {rate:g}")
 
+    def _arrival(self, request: Request) -> Arrival:
+        access = request.access
+        source = access.source
+        if source is None:
+            return Arrival(
+                access.ref, request.endpoint, request.received_ms, warnings=access.warnings, location=request.location
+            )
+        client_ip = user_agent = ""
+        if source.client_side:
+            client_ip = request.client_ip if source.ip == "keep" else anonymise(request.client_ip, source.ip)
+            user_agent = request.user_agent.decode("utf-8", "replace") if request.user_agent else ""
+        return Arrival(
+            access.ref,
+            request.endpoint,
+            request.received_ms,
+            source.client_side,
+            client_ip,
+            user_agent,
+            access.warnings,
+            source.trust_client_ip,
+            source.ip,
+            self._visitor(request) if access.identifies and (access.domains or request.cookie is not None) else None,
+            request.location,
+        )
 
-def _arrival(request: Request) -> Arrival:
-    access = request.access
-    source = access.source
-    client_side = source is not None and source.client_side
-    return Arrival(
-        access.ref,
-        request.endpoint,
-        request.received_ms,
-        client_side,
-        _unwrapped(request.client_ip) if client_side else "",
-        request.user_agent.decode("utf-8", "replace") if client_side and request.user_agent else "",
-        access.warnings,
-    )
+    def _visitor(self, request: Request) -> Visitor | None:
+        """Who visits (§8); None if no identifier came and none may be given."""
+        access, source = request.access, request.access.source
+        caid = read_cookie(request.cookie)
+        domain = first_party(request.host, access.domains) if request.secure else ""
+        if source is None or not (caid or domain):
+            return None
+        return Visitor(Visit(caid, domain, True, False, source.cookie_requires_consent), self._make_caid)
 
 
 def _unfit(element: Parsed, index: int) -> Reason | None:
@@ -210,7 +293,7 @@ def _unfit(element: Parsed, index: int) -> Reason | None:
     if len(element.text) <= EVENT_BYTES or (size := len(encode(element.value))) <= EVENT_BYTES:
         return None
     message = f"{size} bytes are more than the {EVENT_BYTES} an event may have"
-    return Reason("batch_item_too_large", f"batch[{index}]", message)
+    return Reason("batch_item_too_large", f"batch[{index}]" if index >= 0 else "", message)
 
 
 def _warned(arrival: Arrival, warnings: tuple[str, ...]) -> Arrival:
@@ -222,12 +305,6 @@ def _name(event: object) -> str:
     return name[:NAME_CHARACTERS] if isinstance(name, str) else ""
 
 
-def _unwrapped(ip: str) -> str:
-    """An IPv4 address that came through an IPv6 socket, as IPv4; no zone index."""
-    ip = ip.partition("%")[0]
-    return ip[7:] if ip.startswith("::ffff:") and "." in ip else ip
-
-
 def _origin_refusal(request: Request) -> Reason | None:
     source = request.access.source
     if source is None or not source.allowed_origins or request.origin is None:
@@ -236,6 +313,11 @@ def _origin_refusal(request: Request) -> Reason | None:
     if origin in source.allowed_origins:
         return None
     return Reason("origin_forbidden", "", f"{origin[:128]} is not among this source's allowed_origins")
+
+
+def _is_lenient(request: Request) -> bool:
+    source = request.access.source
+    return source is not None and source.lenient_content_type
 
 
 def _content_kind(content_type: bytes | None) -> str:

@@ -11,6 +11,8 @@ HITS = 25
 """Events from one request: each holds what they have in common, so without a bound 64 KB could become a gigabyte."""
 
 PROPERTY = "ga_url_param"
+NAME = b"ga_url_param"
+"""What a raw query must hold to be one for the bridge."""
 _MARK = re.compile(r"(?:^|&)ga_url_param(?:=|&|$)")
 
 

@@ -18,8 +18,29 @@ WANTED = {
     b"transfer-encoding": "transfer_encoding",
     b"connection": "connection",
     b"upgrade": "upgrade",
+    b"host": "host",
+    b"cookie": "cookie",
+    b"sec-fetch-site": "sec_fetch_site",
+    b"accept-encoding": "accept_encoding",
+    b"if-none-match": "if_none_match",
+    b"x-forwarded-for": "x_forwarded_for",
+    b"forwarded": "forwarded",
+    b"x-forwarded-host": "x_forwarded_host",
+    b"x-forwarded-proto": "x_forwarded_proto",
+    b"x-forwarded-country": "x_forwarded_country",
+    b"x-forwarded-region": "x_forwarded_region",
+    b"x-forwarded-countryregion": "x_forwarded_countryregion",
 }
 """Everything else a client sends is counted and forgotten."""
+
+JOINED = {
+    "cookie": b"; ",
+    "x_forwarded_for": b", ",
+    "forwarded": b", ",
+    "x_forwarded_host": b", ",
+    "x_forwarded_proto": b", ",
+}
+"""Lists, which may come in several headers, and what joins their parts. Of any other header the last one counts."""
 
 
 def well_framed(headers: Mapping[str, bytes]) -> bool:

@@ -59,6 +59,34 @@ def identify(visit: Visit, claimed: object, categories: object, new_caid: Callab
     return Identity(None, text if _SAFE.fullmatch(text) else None)
 
 
+class Visitor:
+    """Who sends the events of one request, one after the other."""
+
+    __slots__ = ("_new_caid", "_visit", "cookie")
+
+    def __init__(self, visit: Visit, new_caid: Callable[[], str]) -> None:
+        self._visit, self._new_caid = visit, new_caid
+        self.cookie = ""
+        """The `Set-Cookie` header that the answer needs; empty for none."""
+
+    def is_known_as(self, claimed: object) -> bool:
+        """Whether nothing is left to do for an event that claims this id."""
+        return bool(self._visit.caid) and bool(claimed)
+
+    def identify(self, claimed: object, categories: object) -> str | None:
+        """What to write into `user.consistent_anonymous_id` of the next event that is taken; None: nothing."""
+        fill, cookie = identify(self._visit, claimed, categories, self._new_caid)
+        if cookie is not None:
+            self.cookie = set_cookie(cookie, self._visit.domain)
+            self._visit = self._visit._replace(caid=cookie)
+        return fill
+
+
+def first_party(host: str, domains: Iterable[str]) -> str:
+    """The most particular of these domains that a host (`proxies.host_of`) belongs to; "" if it belongs to none."""
+    return max((domain for domain in domains if host == domain or host.endswith(f".{domain}")), key=len, default="")
+
+
 def grants(categories: object) -> bool:
     """Whether some consent category is granted: anything ill-typed grants nothing (§8)."""
     items = categories if isinstance(categories, list) else [categories]

@@ -11,7 +11,11 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from turnout.model.event import Location
+
 _ADDRESS_CHARACTERS = 64
+_HOST_BYTES = 300
+_PLACE_CHARACTERS = 64
 _PORT = re.compile(r":(?:\d{1,5}|_[A-Za-z0-9._-]{1,32})")
 _HOST = re.compile(r"([a-z0-9_-][a-z0-9._-]{0,252}?)\.?(?::\d{0,5})?")
 _PAIR = re.compile(
@@ -58,8 +62,9 @@ def client(peer: str, headers: Mapping[str, bytes], trusted: TrustedProxies, *, 
     """Who asked, from the connection's address and the request's headers. Never raises.
 
     `headers` are named in lower case with underscores (`x_forwarded_for`); the values of a repeated one are joined
-    with commas. `secure`: the connection itself is encrypted. `Forwarded` counts only without `X-Forwarded-For`: a
-    proxy that writes one of the two may let the other through as the client sent it, and nearly all write that one.
+    with commas. `secure`: what the client's connection is taken for when no proxy tells. `Forwarded` counts only
+    without `X-Forwarded-For`: a proxy that writes one of the two may let the other through as the client sent it,
+    and nearly all write that one.
     """
     address = address_of(peer)
     host = host_of(headers.get("host", b""))
@@ -92,7 +97,21 @@ def address_of(text: str) -> str:
 
 def host_of(value: bytes) -> str:
     """The name in a `Host` header, in lower case, without port and final dot; "" if it can't be one."""
-    match = _HOST.fullmatch(value.decode("latin-1").strip().lower()) if len(value) <= 300 else None
+    return _host(value) if len(value) <= _HOST_BYTES else ""
+
+
+def location_of(headers: Mapping[str, bytes]) -> Location | None:
+    """Where a trusted proxy says that the client is; None if it does not. For headers as in `client`."""
+    country, region, both = (
+        "".join(filter(str.isprintable, headers.get(name, b"").decode("utf-8", "replace").strip()))[:_PLACE_CHARACTERS]
+        for name in ("x_forwarded_country", "x_forwarded_region", "x_forwarded_countryregion")
+    )
+    return Location(country, region, both) if country or region or both else None
+
+
+@lru_cache(1024)
+def _host(value: bytes) -> str:
+    match = _HOST.fullmatch(value.decode("latin-1").strip().lower())
     return match[1] if match else ""
 
 

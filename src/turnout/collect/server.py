@@ -12,19 +12,25 @@ connection leave in the order of its requests.
 
 import asyncio
 import contextlib
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 import msgspec
+import structlog
 
+from turnout.collect import ga4, pixel
 from turnout.collect.answers import Answer, render
 from turnout.collect.connection import Connection
+from turnout.collect.directory import Access, Directory, parameters
 from turnout.collect.endpoint import Decision, Endpoint, Request
 from turnout.collect.limits import BATCH_BYTES, EVENT_BYTES
-from turnout.collect.routes import Access, Directory, route
+from turnout.collect.pages import page
+from turnout.collect.pixel import Decoded, IsArray
+from turnout.collect.proxies import TrustedProxies, client, host_of, location_of
+from turnout.collect.routes import RouteName, Routes
+from turnout.collect.tls import Certificate, Handshake
 from turnout.model.clock import Clock, now_ms
 from turnout.model.errors import LogUnavailableError
 from turnout.model.event import encode
@@ -49,16 +55,32 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What a URL and its credentials mean: found once per configuration, then cached."""
+    """What a request's URL and its credentials mean."""
 
-    endpoint: str | None
-    access: Access | None
+    route: RouteName | None
     body_bytes: int
+    access: Access | None = None
+    """Only where a POST brings events: found once per configuration, then cached."""
+    hit: ga4.Split | None = None
+    """The same, for a hit of the GA4 bridge."""
+    query: bytes = b""
+    """Only where no POST brings events."""
 
 
-_ABSOLUTE = re.compile(r"^https?://[^/]*", re.IGNORECASE)
-"""What the absolute form of a request target (RFC 9112, 3.2.2) has before the path."""
-_NOWHERE = Target(None, None, BATCH_BYTES)
+class Surroundings(msgspec.Struct, frozen=True):
+    """What stands around the server and is fixed when it starts."""
+
+    routes: Routes = Routes()
+    trusted: TrustedProxies | None = None
+    """Whose headers are believed; None: nobody's."""
+    proxy_protocol: bool = False
+    """Whether these begin their connections with a header of the PROXY protocol."""
+    is_array: IsArray = lambda _: False
+    """Which paths of an event the catalogue types as arrays."""
+
+
+log = structlog.get_logger("collect")
+
 _Item = tuple[Connection, Sequence[bytes], Decision | None, bytes | None, bool, bool]
 """Who asked, what to store, what was decided (None: hang up), the request's `Origin`, keep-alive, HEAD."""
 
@@ -73,6 +95,7 @@ class CollectServer:
         directory: Directory,
         *,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        surroundings: Surroundings = Surroundings(),  # noqa: B008 - frozen
         clock: Clock = now_ms,
     ) -> None:
         """`append` stores records durably, or raises `LogUnavailableError` having stored nothing."""
@@ -85,9 +108,13 @@ class CollectServer:
         """How many appends took at most that many seconds (upper bounds, `inf` for the rest)."""
         self.figures: Counter[str] = Counter()
         self._append, self._endpoint, self._directory, self._clock = append, endpoint, directory, clock
+        self._routes, self._trusted = surroundings.routes, surroundings.trusted
+        self._proxy_protocol, self._is_array = surroundings.proxy_protocol, surroundings.is_array
         self._targets: dict[tuple[bytes, bytes | None], Target] = {}
         self._connections: set[Connection] = set()
+        self._handshakes: set[Handshake] = set()
         self._held = 0
+        self._told = float("-inf")
         self._group: list[_Item] = []
         self._group_bytes = 0
         self._append_bytes = 0
@@ -95,13 +122,15 @@ class CollectServer:
         self._thread = ThreadPoolExecutor(1, "append")
         self._server: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; gives the port (useful with port 0)."""
+    async def start(self, host: str, port: int, certificate: Certificate | None = None) -> int:
+        """Listen, with a certificate for TLS alone; gives the port (useful with port 0)."""
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time()
-        self._server = await self._loop.create_server(
-            lambda: Connection(self), host, port, backlog=4096, reuse_address=True
-        )
+
+        def accept() -> asyncio.Protocol:
+            return Connection(self) if certificate is None else Handshake(self, certificate)
+
+        self._server = await self._loop.create_server(accept, host, port, backlog=4096, reuse_address=True)
         bound: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return bound[1]
 
@@ -118,6 +147,8 @@ class CollectServer:
         while (self._connections or self._group or self._busy) and self._loop.time() < deadline:
             for connection in list(self._connections):
                 connection.stop()
+            for handshake in list(self._handshakes):
+                handshake.abort()
             self._sweep()
             await asyncio.sleep(0.02)
         self._thread.shutdown(wait=True)
@@ -129,7 +160,7 @@ class CollectServer:
 
     @property
     def connections(self) -> int:
-        return len(self._connections)
+        return len(self._connections) + len(self._handshakes)
 
     @property
     def held(self) -> int:
@@ -141,12 +172,25 @@ class CollectServer:
     def admit(self, connection: Connection) -> bool:
         """Count a new connection; False if there are too many."""
         self._connections.add(connection)
-        return len(self._connections) <= self.limits.connections and not self.draining
+        return self.connections <= self.limits.connections and not self.draining
 
     @property
     def crowded(self) -> bool:
         """So many connections over the limit that they don't even get an answer."""
-        return len(self._connections) > self.limits.connections * 1.1 + 10
+        return self.connections > self.limits.connections * 1.1 + 10
+
+    def greet(self, handshake: Handshake) -> bool:
+        """Count a connection that begins with a TLS handshake; False if there are too many."""
+        self._handshakes.add(handshake)
+        return self.connections <= self.limits.connections and not self.draining
+
+    def greeted(self, handshake: Handshake) -> None:
+        """The handshake has succeeded or failed."""
+        self._handshakes.discard(handshake)
+
+    def announced(self, peer: str) -> bool:
+        """Whether a connection from this address must begin with a header of the PROXY protocol."""
+        return self._proxy_protocol and self._trusted is not None and peer in self._trusted
 
     def forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
@@ -158,8 +202,18 @@ class CollectServer:
         self._held += size
         return True
 
-    def target(self, url: bytes, authorization: bytes | None) -> Target:
+    def surprise(self, what: str, **details: str) -> None:
+        """Tell the operator of something that strangers can't provoke, once a minute at most."""
+        if self.now >= self._told + 60.0:
+            self._told = self.now
+            log.warning(what, **details)
+
+    def target(self, url: bytes, authorization: bytes | None, method: bytes = b"POST") -> Target:
         """What this URL with these credentials addresses."""
+        if method != b"POST":
+            # No two are alike, so there is nothing to remember; and its event is decoded when it is complete.
+            route, query = self._routes.find(url)
+            return Target(route, EVENT_BYTES, query=query)
         key = (url, authorization)
         target = self._targets.get(key)
         if target is None:
@@ -182,31 +236,53 @@ class CollectServer:
     ) -> None:
         """One complete request. `refused_bytes` is the size of a body that was too large, else -1."""
         origin = headers.get("origin")
-        if method != b"POST" or target.access is None or target.endpoint is None:
-            answer = _elsewhere(method, target)
-            decision = Decision(target.endpoint or "other", [], answer)
+        access = target.access
+        endpoint: str = target.route or "other"
+        by_get = method == b"GET" and endpoint == "events"
+        if access is None and not by_get:
+            decision = Decision(endpoint, [], page(method, target.route, target.query, headers))
             self._put(connection, decision, origin, keep_alive, head=method == b"HEAD")
             return
         if self.held > self.limits.held_bytes:
             # The disk does not keep up; what we can't hold we must not take.
-            self._put(connection, Decision(target.endpoint, [], Answer.UNAVAILABLE), origin, keep_alive)
+            decision = Decision("pixel" if by_get else endpoint, [], Answer.UNAVAILABLE)
+            self._put(connection, decision, origin, keep_alive)
             return
+        hit, decoded = target.hit, None
+        size = refused_bytes if refused_bytes >= 0 else len(body)
+        if access is None:
+            access, decoded, hit = self._asked(target.query, headers.get("authorization"))
+            endpoint, body, size = "pixel", b"", len(target.query)
+            refused_bytes = size if size > EVENT_BYTES else -1
+        location = None
+        if self._trusted is not None and connection.peer in self._trusted:
+            ip, host, secure = client(connection.peer, headers, self._trusted, secure=True)
+            location = location_of(headers)
+        else:
+            ip, secure = connection.peer, True
+            host = host_of(headers.get("host", b"")) if access.domains else ""
         decision = self._endpoint.handle(
             Request(
-                endpoint=target.endpoint,
-                access=target.access,
-                body=body,
-                content_type=headers.get("content_type"),
-                content_encoding=headers.get("content_encoding"),
-                origin=origin,
-                user_agent=headers.get("user_agent"),
-                client_ip=connection.peer,
-                received_ms=self._clock(),
-                too_large=refused_bytes >= 0,
-                size=refused_bytes if refused_bytes >= 0 else len(body),
+                endpoint,
+                access,
+                body,
+                headers.get("content_type"),
+                headers.get("content_encoding"),
+                origin,
+                headers.get("user_agent"),
+                ip,
+                self._clock(),
+                refused_bytes >= 0,
+                size,
+                decoded,
+                hit,
+                headers.get("cookie"),
+                host,
+                secure,
+                location,
             )
         )
-        self.figures["bytes"] += len(body)
+        self.figures["bytes"] += size
         self._put(connection, decision, origin, keep_alive)
 
     def refuse(self, connection: Connection, answer: Answer | None) -> None:
@@ -302,35 +378,34 @@ class CollectServer:
                 continue
             done = stored or not records
             settle(decision, done)
-            answer = decision.answer if done else Answer.UNAVAILABLE
-            data = answer.usual if origin is None and keep_alive else render(answer, origin, keep_alive)
+            answer, cookie = (decision.answer, decision.cookie) if done else (Answer.UNAVAILABLE, "")
+            if origin is None and keep_alive and not cookie and isinstance(answer, Answer):
+                data = answer.usual
+            else:
+                data = render(answer, origin, keep_alive, cookie)
             if head:
                 data = data[: data.index(b"\r\n\r\n") + 4]
             connection.answer(data, not keep_alive)
 
     def _find(self, url: bytes, authorization: bytes | None) -> Target:
-        path, _, query = url.decode("latin-1").partition("?")
-        if not path.startswith("/"):
-            path = _ABSOLUTE.sub("", path)
-        endpoint = route(path)
-        if endpoint is None:
-            return Target("healthy", None, 0) if path in ("/healthy", "/healthy/") else _NOWHERE
-        body_bytes = EVENT_BYTES if endpoint == "events" else BATCH_BYTES
-        return Target(endpoint, self._directory.resolve(query, authorization), body_bytes)
+        route, query = self._routes.find(url)
+        if route not in ("events", "events/batch"):
+            return Target(route, EVENT_BYTES)
+        text = query.decode("utf-8", "replace")
+        hit = ga4.split(text) if ga4.NAME in query else None
+        access = self._directory.resolve(parameters(hit.ours if hit else text), authorization, hit is not None)
+        return Target(route, EVENT_BYTES if route == "events" else BATCH_BYTES, access, hit)
+
+    def _asked(self, query: bytes, authorization: bytes | None) -> tuple[Access, Decoded | None, ga4.Split | None]:
+        """Who sends the event in a query, and the event or what the bridge makes one of."""
+        hit = ga4.split(query.decode("utf-8", "replace")) if ga4.NAME in query else None
+        if hit is not None:
+            return self._directory.resolve(parameters(hit.ours), authorization, True), None, hit
+        decoded = pixel.decode(query, self._is_array)
+        return self._directory.resolve(decoded.credentials, authorization), decoded, None
 
     def _sweep(self) -> None:
         self.now = self._loop.time()
         for connection in list(self._connections):
             if connection.deadline < self.now:
                 connection.sweep()
-
-
-def _elsewhere(method: bytes, target: Target) -> Answer:
-    """The answer to what is not a POST to a collect endpoint (`collect.md` §1)."""
-    if target.endpoint is None:
-        return Answer.NOT_FOUND
-    if method == b"OPTIONS":
-        return Answer.PREFLIGHT
-    if target.endpoint == "healthy":
-        return Answer.HEALTHY if method in (b"GET", b"HEAD") else Answer.HEALTHY_NOT_ALLOWED
-    return Answer.METHOD_NOT_ALLOWED

@@ -28,6 +28,14 @@ class Reason(msgspec.Struct, array_like=True, frozen=True, gc=False):
     message: str = ""
 
 
+class Location(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where the client is, as the edge in front of us says (`X-Forwarded-Country`, `-Region`, `-CountryRegion`)."""
+
+    country: str = ""
+    region: str = ""
+    country_region: str = ""
+
+
 class Received(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One event as the collector took or refused it.
 
@@ -35,7 +43,8 @@ class Received(msgspec.Struct, array_like=True, frozen=True, gc=False):
     "site/" when only the site is known, "" when neither is. `payload` is the event as one JSON object in
     its version 2 form, complete (ids, timestamps, address filled in); for a refused event it is what
     came in, cut to 2 KB where it was not JSON, empty where it was too large. `raw` is the event as it
-    came, kept only when conversion changed its shape. `warnings` never change the status.
+    came, kept only when conversion changed its shape. `warnings` never change the status. `location` is
+    known only behind a trusted proxy that tells.
     """
 
     event_id: str
@@ -49,6 +58,7 @@ class Received(msgspec.Struct, array_like=True, frozen=True, gc=False):
     raw: bytes = b""
     endpoint: str = "events"
     batch_index: int = -1
+    location: Location | None = None
 
 
 class Processed(msgspec.Struct, array_like=True, frozen=True, gc=False):

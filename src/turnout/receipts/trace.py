@@ -5,7 +5,16 @@ import sqlite3
 import msgspec
 
 from turnout.log.interface import Log
-from turnout.model.event import ACCEPTED, PROCESSED, Processed, Reason, Received, decode_processed, decode_received
+from turnout.model.event import (
+    ACCEPTED,
+    PROCESSED,
+    Location,
+    Processed,
+    Reason,
+    Received,
+    decode_processed,
+    decode_received,
+)
 from turnout.model.outcome import OUTCOME_OF, REASON_OF, Code
 from turnout.receipts import index
 from turnout.receipts.records import Registered
@@ -36,6 +45,7 @@ class Trace(msgspec.Struct, kw_only=True):
     processed: bool = True
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[str, ...] = ()
+    location: Location | None = None
     payload: msgspec.Raw | str = ""
     raw: str = ""
     destinations: list[Fate] = []
@@ -95,6 +105,7 @@ def _received_trace(received: Received) -> Trace:
         processed=received.status == "rejected",
         reasons=received.reasons,
         warnings=received.warnings,
+        location=received.location,
         payload=_json_or_text(received.payload),
         raw=received.raw.decode("utf-8", "replace"),
     )
@@ -116,6 +127,7 @@ def _trace(log: Log, store: Store, offset: int, record: Processed) -> Trace:
     )
     if received is not None:
         found.endpoint, found.batch_index = received.endpoint, received.batch_index
+        found.location = received.location
         found.raw = received.raw.decode("utf-8", "replace")
         if not record.payload:
             found.payload = _json_or_text(received.payload)

@@ -1,123 +1,43 @@
-"""Paths and credentials mean what the protocol's precedence says (`collect.md` §1, §2)."""
-
-from typing import NamedTuple
+"""Paths lead where the protocol says, behind every gateway prefix (`collect.md` §1)."""
 
 import pytest
 
-from turnout.collect.routes import Directory, route
-from turnout.model.config import Snapshot, Source
+from turnout.collect.routes import RouteName, Routes
 
-B64 = "ab+c/d=="
-
-
-def source(site: str, name: str, key: str, **more: object) -> Source:
-    return Source(site=site, name=name, type="server", environment="production", key=key, **more)  # type: ignore[arg-type]
-
-
-SOURCES = (
-    source("29", "one", "k1", revoked_keys=("old1", "k2")),
-    source("29", "two", "k2"),
-    source("29", "base64", B64),
-    source("29", "idle", "ki", status="inactive", revoked_keys=("oldi",)),
-    source("29", "gone", "kg", status="deleted", revoked_keys=("oldg",)),
-    source("30", "other", "k3"),
-)
-DIRECTORY = Directory(
-    Snapshot(version="1", sites=frozenset({"29", "30"}), sources={found.ref: found for found in SOURCES})
-)
+ROUTES = Routes(["/metrics", "/a/b"])
+PREFIXES = ("", "/gateway", "/metrics", "/a/b")
 
 
 @pytest.mark.parametrize(
-    ("path", "endpoint"),
+    ("path", "route"),
     [
         ("/events", "events"),
-        ("/events/", "events"),
         ("/cdp/events", "events"),
-        ("/cdp/events/", "events"),
         ("/events/batch", "events/batch"),
-        ("/events/batch/", "events/batch"),
         ("/cdp/events/batch", "events/batch"),
-        ("/cdp/events/batch/", "events/batch"),
-        ("/events//", None),
+        ("/get-cookie", "get-cookie"),
+        ("/tag.js", "tag"),
+        ("/cdp/tag.js", "tag"),
+        ("/healthy", "healthy"),
+        ("/g/healthy", "healthy"),
+        ("", "root"),
         ("//events", None),
         ("/Events", None),
         ("/event", None),
         ("/events/batch/x", None),
-        ("/", None),
-        ("", None),
+        ("/cdp", None),
     ],
 )
-def test_path(path: str, endpoint: str | None) -> None:
-    assert route(path) == endpoint
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("origin", ["", "http://collect.example", "HTTPS://collect.example:8443"])
+def test_path(prefix: str, path: str, route: RouteName | None, origin: str) -> None:
+    url = f"{origin}{prefix}{path}".encode()
+    assert ROUTES.find(url + b"?a=b?c") == (route, b"a=b?c")
+    assert ROUTES.find(url + b"/") == (route, b"")
+    assert ROUTES.find(url + b"//")[0] is None
+    assert ROUTES.find(b"/x" + url)[0] is None
 
 
-class Row(NamedTuple):
-    name: str
-    query: str
-    ref: str
-    refusal: str = ""
-    header: bytes | None = None
-    warning: str = ""
-
-
-K1, K2 = b"Bearer k1", b"Bearer k2"
-ROWS = [
-    Row("token", "tc_s=29&token=k1", "29/one"),
-    Row("header", "tc_s=29", "29/one", header=K1),
-    Row("alias", "tc_s=29&tc_skey=k1", "29/one"),
-    Row("token before header", "tc_s=29&token=k1", "29/one", header=K2, warning="auth_conflict"),
-    Row("header before alias", "tc_s=29&tc_skey=k2", "29/one", header=K1, warning="auth_conflict"),
-    Row("token before alias", "tc_skey=k2&tc_s=29&token=k1", "29/one", warning="auth_conflict"),
-    Row("all the same", "tc_s=29&token=k1&tc_skey=k1", "29/one", header=K1),
-    Row("no second try with the other", "tc_s=29&token=no", "29/", "unknown_source_key", K1, "auth_conflict"),
-    Row("empty token is none", "tc_s=29&token=", "29/one", header=K1),
-    Row("blank token is none", "tc_s=29&token=%20", "29/one", header=K1),
-    Row("scheme in any case", "tc_s=29", "29/one", header=b"  bEARER   k1  "),
-    Row("another scheme is none", "tc_s=29", "29/", "missing_source_key", header=b"Basic k1"),
-    Row("empty bearer is none", "tc_s=29", "29/", "missing_source_key", header=b"Bearer "),
-    Row("no scheme is none", "tc_s=29", "29/", "missing_source_key", header=b"k1"),
-    Row("bearer that is not ASCII", "tc_s=29", "29/", "unknown_source_key", header=b"Bearer \xff\xfe"),
-    Row("site trimmed", "tc_s=%2029+&token=k1", "29/one"),
-    Row("site twice alike", "tc_s=29&token=k1&tc_s=29", "29/one"),
-    Row("site twice", "tc_s=29&token=k1&tc_s=30", "", "ambiguous_credentials"),
-    Row("token twice alike", "tc_s=29&token=k1&token=k1", "29/one"),
-    Row("token twice", "tc_s=29&token=k1&token=k2", "", "ambiguous_credentials"),
-    Row("token and an empty one", "tc_s=29&token=k1&token=", "29/one"),
-    Row("plus as it is", f"tc_s=29&token={B64}", "29/base64"),
-    Row("plus encoded", "tc_s=29&token=ab%2Bc%2Fd%3D%3D", "29/base64"),
-    Row("plus as an encoded space", "tc_s=29&token=ab%20c/d==", "29/base64"),
-    Row("plus in the alias", f"tc_s=29&tc_skey={B64}", "29/base64"),
-    Row("names encoded", "%74c_s=29&%74%6F%6b%65%6e=k1", "29/one"),
-    Row("names are case-sensitive", "TC_S=29&token=k1", "29/one", "missing_site_id"),
-    Row("other parameters", "x=1&tc_do_not_track=1&&=&tc_s=29&a=%&token=k1&tokens=k2&xtoken=k2", "29/one"),
-    Row("no site", "token=k1", "29/one", "missing_site_id"),
-    Row("empty site", "tc_s=&token=k1", "29/one", "missing_site_id"),
-    Row("unknown site", "tc_s=31&token=k1", "29/one", "unknown_site"),
-    Row("nothing", "", "", "missing_site_id"),
-    Row("unknown site, unknown key", "tc_s=31&token=x", "", "unknown_site"),
-    Row("no key", "tc_s=29", "29/", "missing_source_key"),
-    Row("unknown key", "tc_s=29&token=x", "29/", "unknown_source_key"),
-    Row("a key of another site", "tc_s=29&token=k3", "30/other", "site_mismatch"),
-    Row("inactive", "tc_s=29&token=ki", "29/idle", "source_inactive"),
-    Row("deleted", "tc_s=29&token=kg", "29/gone", "source_deleted"),
-    Row("revoked", "tc_s=29&token=old1", "29/one", "key_revoked"),
-    Row("revoked and inactive", "tc_s=29&token=oldi", "29/idle", "key_revoked"),
-    Row("revoked and deleted", "tc_s=29&token=oldg", "29/gone", "source_deleted"),
-    Row("revoked there, live here", "tc_s=29&token=k2", "29/two"),
-    Row("GA4", "tc_s=29&token=k1&&ga_url_param=/g/collect?v=2&token=k2", "29/one", "ga4_bridge_disabled"),
-    Row("GA4 without a value", "tc_s=29&token=k1&ga_url_param", "29/one", "ga4_bridge_disabled"),
-    Row("GA4 with a wrong key", "tc_s=29&token=x&ga_url_param=", "29/", "unknown_source_key"),
-    Row("not GA4", "tc_s=29&token=k1&xga_url_param=1", "29/one"),
-]
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_credentials(row: Row) -> None:
-    access = DIRECTORY.resolve(row.query, row.header)
-    assert access.ref == row.ref
-    assert (access.refusal.code if access.refusal else "") == row.refusal
-    assert access.warnings == ((row.warning,) if row.warning else ())
-    assert access.ga4 == row.name.startswith("GA4")
-    if not row.refusal:
-        assert access.source is not None
-        assert access.source.ref == row.ref
+def test_a_prefix_that_nobody_configured_leads_nowhere() -> None:
+    assert Routes().find(b"/metrics/events") == (None, b"")
+    assert Routes().find(b"/gateway/gateway/events") == (None, b"")

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from turnout.collect.endpoint import Endpoint
-from turnout.collect.routes import Directory
+from turnout.collect.directory import Directory
 from turnout.collect.server import CollectServer, Limits
 from turnout.model.config import EMPTY, Snapshot, Source
 from turnout.model.errors import LogFullError
