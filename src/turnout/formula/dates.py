@@ -125,10 +125,11 @@ def add(moment: Moment, count: int, unit: str) -> Moment | None:
             later = moment.astimezone(UTC) + timedelta(seconds=count * _SECONDS[unit])
             return later.astimezone(moment.tzinfo)
         if unit in ("days", "weeks"):
-            return placed(moment + timedelta(days=count * (7 if unit == "weeks" else 1)))
+            return _moved(moment, moment + timedelta(days=count * (7 if unit == "weeks" else 1)))
         months = moment.year * 12 + moment.month - 1 + count * (12 if unit == "years" else 1)
         year, month = divmod(months, 12)
-        return placed(moment.replace(year=year, month=month + 1, day=min(moment.day, days_in(year, month + 1)), fold=0))
+        day = min(moment.day, days_in(year, month + 1))
+        return _moved(moment, moment.replace(year=year, month=month + 1, day=day))
     except (OverflowError, ValueError):
         return None
 
@@ -151,6 +152,13 @@ def days_in(year: int, month: int) -> int:
     """Days of a month; raises ValueError for a year that has none."""
     following = datetime(year, month, 1) + timedelta(days=32) if (year, month) < (9999, 12) else None
     return (following.replace(day=1) - timedelta(days=1)).day if following else 31
+
+
+def _moved(moment: Moment, wall: Moment) -> Moment:
+    """A wall clock reached from a moment: where it shows a time twice, the one with the moment's offset."""
+    first, second = wall.replace(fold=0), wall.replace(fold=1)
+    twice = offset_minutes(first) > offset_minutes(second)
+    return placed(second if twice and second.utcoffset() == moment.utcoffset() else first)
 
 
 def _whole(first: Moment, second: Moment, count: int, unit: str) -> int:

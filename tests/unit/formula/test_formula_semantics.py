@@ -129,6 +129,8 @@ EVENT: dict[str, object] = {
         ("FOR_EACH(par, SUM(q, q * 10))", [10, 20, 30]),
         ("FOR_EACH(par, SUM(root.q, q * 10))", [60, 60, 60]),
         ("FOR_EACH(items, SUM(v, n))", [3, 0, 0, 0]),
+        ("FOR_EACH(items, [SUM(v, n), p])", [[3, 1], [0, 2], [0, None], [0, None]]),
+        ("FOR_EACH(par, [SUM(root.q, 1), par, q])", [[3, 10, 1], [3, 20, 2], [3, 30, 3]]),
         ("FOR_EACH(items, EXISTS(p))", [True, True, True, False]),
         ("FOR_EACH(par, EXISTS(count) AND EXISTS(par) AND EXISTS(root.in) AND NOT EXISTS(root.zz))", [True] * 3),
         ("FOR_EACH(count, count + 1)", [6]),
