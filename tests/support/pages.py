@@ -18,6 +18,7 @@ class Hit(NamedTuple):
 
     query: dict[str, list[str]]
     content_type: str
+    cookie: str
     events: list[dict[str, object]]
     status: int
 
@@ -96,8 +97,8 @@ class Site:
                 site.gate.wait(30)
                 status = site.answers.pop(0) if site.answers else 200
                 query = parse_qs(urlsplit(self.path).query)
-                kind = self.headers["Content-Type"]
-                site.hits.append(Hit(query, kind, json.loads(body)["batch"], status))
+                kind, cookie = self.headers["Content-Type"], self.headers.get("Cookie", "")
+                site.hits.append(Hit(query, kind, cookie, json.loads(body)["batch"], status))
                 self._reply(status, b"{}", {"Content-Type": "application/json"})
 
             def _reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:

@@ -48,6 +48,7 @@
   const OUTBOX_CHARACTERS = 1e6;
   const TIMEOUT_MS = 15000;
   const LEASE_MS = 60000;
+  const NEXT_TURN_MS = 1000;
   const LONGEST_PAUSE_MS = 300000;
 
   const page = /** @type {any} */ (window);
@@ -272,8 +273,8 @@
     if (!ready()) return schedule(pauseEnds - Date.now());
     await pump();
     // Tabs take turns, so that the next one sees what this one has leased and sent.
-    if (navigator.locks) await navigator.locks.request(ENTRY, { ifAvailable: true }, (lock) => lock && adopt());
-    else await adopt();
+    const turn = async (/** @type {Lock | null} */ lock) => (lock ? adopt() : schedule(NEXT_TURN_MS));
+    await (navigator.locks ? navigator.locks.request(ENTRY, { ifAvailable: true }, turn) : adopt()).catch(adopt);
     if (outbox().length) schedule(LEASE_MS);
   });
 
