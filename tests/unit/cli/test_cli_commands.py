@@ -13,7 +13,7 @@ from turnout.settings import Settings, variable
 WIDE = {"COLUMNS": "200", "TERMINAL_WIDTH": "200", "NO_COLOR": "1"}
 COMMANDS = [
     *(["serve"], ["check"], ["apply"], ["export"], ["send"], ["trace"], ["tail"], ["status"], ["audit"]),
-    *(["dead", "list"], ["dead", "replay"]),
+    *(["dead", "list"], ["dead", "replay"], ["try", "formula"]),
 ]
 MACHINE_READABLE = [words for words in COMMANDS if words not in (["serve"], ["export"])]
 
