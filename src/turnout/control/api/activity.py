@@ -32,13 +32,21 @@ class ActivityAttributes(msgspec.Struct, frozen=True, kw_only=True):
 class ActivityQuery(Cursored, frozen=True, kw_only=True):
     """Which lines."""
 
-    feature: str | None = msgspec.field(default=None, name="filter[feature]")
-    action: Annotated[str, Meta(examples=["events.view"])] | None = msgspec.field(default=None, name="filter[action]")
-    causer_id: Annotated[str, Meta(description="Id of a token.")] | None = msgspec.field(
+    feature: Annotated[str, Meta(description="Only of this feature.", examples=["inspector"])] | None = msgspec.field(
+        default=None, name="filter[feature]"
+    )
+    action: Annotated[str, Meta(description="Only this.", examples=["events.view"])] | None = msgspec.field(
+        default=None, name="filter[action]"
+    )
+    causer_id: Annotated[str, Meta(description="Only what was done with this token.")] | None = msgspec.field(
         default=None, name="filter[causer_id]"
     )
-    since: When | None = msgspec.field(default=None, name="filter[created][since]")
-    until: When | None = msgspec.field(default=None, name="filter[created][until]")
+    since: Annotated[When, Meta(description="Only then or later.")] | None = msgspec.field(
+        default=None, name="filter[created][since]"
+    )
+    until: Annotated[When, Meta(description="Only before.")] | None = msgspec.field(
+        default=None, name="filter[created][until]"
+    )
 
 
 @operation("GET", "/v2/{site}/activity-logs", scope="audit:read", tag="Access")
