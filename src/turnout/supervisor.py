@@ -1,19 +1,24 @@
 """Keeps the processes of one server alive: starts them, restarts what dies, ends them together.
 
 Each child holds the read end of a pipe from here. When this process dies, even by kill -9, the pipe closes and
-the children drain and stop, so that the next start finds ports and data directory free.
+the children drain and stop, so that the next start finds ports and data directory free. One server holds a data
+directory (`hold`), and each of its processes holds it too: it is free when the last has ended.
 """
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import structlog
 
-from turnout.model.errors import TurnoutError
+from turnout.log.segment import make_folder
+from turnout.model.errors import LeaseLostError, TurnoutError
 
 PROCESSES = ("collector", "worker", "control")
 SUPERVISED = "TURNOUT_SUPERVISED"
@@ -30,17 +35,57 @@ class StartError(TurnoutError):
     """A process could not start and says that trying again would not help; its own message says why."""
 
 
-async def supervise(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+def hold(data_dir: Path) -> int:
+    """Take a data directory for this server; gives the descriptor that holds it, for `supervise`.
+
+    Waits for what a killed server has left: its processes are draining. Raises `LeaseLostError` at once if
+    that server lives.
+    """
+    make_folder(data_dir)
+    lease = os.open(data_dir / "server.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    deadline = time.monotonic() + _DRAIN_S
+    waiting = False
+    while not _taken(lease):
+        if _lives(os.pread(lease, 20, 0)) or time.monotonic() > deadline:
+            os.close(lease)
+            raise LeaseLostError(f"{data_dir} is in use by another server: stop it, or use another data directory")
+        if not waiting:
+            log.warning("waiting for the processes of a killed server to end", data=str(data_dir))
+            waiting = True
+        time.sleep(0.05)
+    os.pwrite(lease, f"{os.getpid():<20}".encode(), 0)
+    return lease
+
+
+def _taken(lease: int) -> bool:
+    try:
+        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lives(pid: bytes) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+async def supervise(arguments: Sequence[str], environment: Mapping[str, str], lease: int) -> None:
     """Run all processes until SIGTERM or SIGINT; returns when every one has ended.
 
-    `arguments` are those of `turnout serve`, without `--only`. Raises `StartError` if a process can't
-    start; the others are ended first.
+    `arguments` are those of `turnout serve`, without `--only`; `lease` is what `hold` gave. Raises
+    `StartError` if a process can't start; the others are ended first.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    children = [asyncio.create_task(_keep(name, arguments, environment, stop)) for name in PROCESSES]
+    children = [asyncio.create_task(_keep(name, arguments, environment, lease, stop)) for name in PROCESSES]
     try:
         await asyncio.gather(*children)
     finally:
@@ -48,7 +93,9 @@ async def supervise(arguments: Sequence[str], environment: Mapping[str, str]) ->
         await asyncio.gather(*children, return_exceptions=True)
 
 
-async def _keep(name: str, arguments: Sequence[str], environment: Mapping[str, str], stop: asyncio.Event) -> None:
+async def _keep(
+    name: str, arguments: Sequence[str], environment: Mapping[str, str], lease: int, stop: asyncio.Event
+) -> None:
     """One process: start, wait, start again later and later, until `stop`."""
     failures = 0
     loop = asyncio.get_running_loop()
@@ -64,6 +111,7 @@ async def _keep(name: str, arguments: Sequence[str], environment: Mapping[str, s
             name,
             stdin=asyncio.subprocess.PIPE,
             env={**environment, SUPERVISED: "1"},
+            pass_fds=(lease,),
             start_new_session=True,
         )
         ended = asyncio.create_task(child.wait())

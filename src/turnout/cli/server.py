@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from turnout.cli.output import FAILED, complain, exit_codes, fail
 from turnout.control import applied, configfile, factsfile
 from turnout.model.errors import ConfigError, LeaseLostError
 from turnout.settings import Settings, default, descriptions, variable
-from turnout.supervisor import FATAL_EXIT, PROCESSES, SUPERVISED, StartError, stop_with_parent, supervise
+from turnout.supervisor import FATAL_EXIT, PROCESSES, SUPERVISED, StartError, hold, stop_with_parent, supervise
 
 _OPTIONS = ("data", "config", "collect", "control")
 
@@ -50,20 +51,31 @@ def serve(
     if only is not None and only not in PROCESSES:
         fail(f"--only {only}: choose one of {', '.join(PROCESSES)}")
     _log_to_stderr(only or "supervisor")
+    if only is not None:
+        _prepare(found, [only])
+        uvloop.run(_one(only, found))
+        return
+    try:
+        lease = hold(found.data_dir)
+    except LeaseLostError as error:
+        fail(str(error), FAILED)
+    _prepare(found, PROCESSES)
+    arguments = ["--data", found.data, "--collect", found.collect, "--control", found.control]
+    scheme = "https" if found.tls_cert else "http"
+    complain(f"collecting on {scheme}://{found.collect}, health on http://{found.control}/ready", "")
+    try:
+        asyncio.run(supervise(arguments, os.environ, lease))
+    except StartError as error:
+        fail(str(error), FAILED)
+
+
+def _prepare(found: Settings, processes: Iterable[str]) -> None:
+    """What comes before the processes, once nobody else is at work in their place."""
     if os.environ.get(SUPERVISED) != "1":
         _apply_at_start(found)
     # What was left by a kill -9 would say "ready" in the place of processes that are not there yet.
-    for name in [only] if only is not None else PROCESSES:
+    for name in processes:
         factsfile.withdraw(found.data_dir, name)
-    if only is not None:
-        uvloop.run(_one(only, found))
-        return
-    arguments = ["--data", found.data, "--collect", found.collect, "--control", found.control]
-    complain(f"collecting on http://{found.collect}, health on http://{found.control}/ready", "")
-    try:
-        asyncio.run(supervise(arguments, os.environ))
-    except StartError as error:
-        fail(str(error), FAILED)
 
 
 def _apply_at_start(found: Settings) -> None:
@@ -91,7 +103,7 @@ async def _one(name: str, found: Settings) -> None:
     stop_with_parent(stop)
     try:
         await parts.RUN[name](found, stop)
-    except LeaseLostError as error:
+    except (ConfigError, LeaseLostError) as error:
         fail(str(error), FATAL_EXIT)
     except OSError as error:
         if error.errno in (98, 13, 99):
