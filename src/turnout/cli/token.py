@@ -54,15 +54,14 @@ def create(
 ) -> None:
     """Make a token and print it. It is stored as a hash, so this is the only time it is shown."""
     found = settings(data)
-    sites = (_ALL,) if all_sites else tuple(site or ())
-    _check(sites, role, scope or [], found.data_dir)
+    _check(site or [], all_sites, role, scope or [], found.data_dir)
     now = now_ms()
     with _desk(found) as desk:
         made, credential = desk.issue(
             name=name,
             role=role or "custom",
             scopes=scope or (),
-            sites=sites,
+            sites=(_ALL,) if all_sites else site or (),
             expires_ms=_expiry_ms(expires, now),
             now_ms=now,
         )
@@ -118,12 +117,12 @@ def _desk(found: Settings) -> "AbstractContextManager[Desk]":
     return desk.opened(found.data_dir, "cli")
 
 
-def _check(sites: tuple[str, ...], role: str | None, scopes: list[str], data_dir: Path) -> None:
+def _check(sites: list[str], all_sites: bool, role: str | None, scopes: list[str], data_dir: Path) -> None:
     """End the command if a token like this can't be; warn of sites that are not configured."""
-    if not sites:
+    if bool(sites) == all_sites:
         fail("for which site? give --site 29, or --all-sites")
     for one in sites:
-        if not re.fullmatch(r"\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", one):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", one):
             fail(f"--site {one}: is no usable name of a site")
     if (role is None) == (not scopes):
         fail("give either --role viewer, editor or admin, or --scope for each thing it may do")
@@ -134,7 +133,7 @@ def _check(sites: tuple[str, ...], role: str | None, scopes: list[str], data_dir
         text = applied.read(data_dir)
         known = configfile.load(text, os.environ).sites if text is not None else frozenset()
         for one in sites:
-            if known and one != "*" and one not in known:
+            if known and one not in known:
                 complain(f"the applied configuration has no site {one}; it has {', '.join(sorted(known))}", "yellow")
 
 
@@ -168,7 +167,7 @@ def _as_json(one: "Token") -> dict[str, object]:
 
 def _described(one: "Token") -> str:
     what = one.role if one.own_scopes == () else ", ".join(one.own_scopes)
-    where = "all sites" if one.sites == ("*",) else f"site {', '.join(one.sites)}"
+    where = "all sites" if one.sites == (_ALL,) else f"site {', '.join(one.sites)}"
     until = f"expires {_day(one.expires_ms)}" if one.expires_ms is not None else "does not expire"
     return f"{what} of {where}, {until}"
 

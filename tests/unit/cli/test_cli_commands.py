@@ -14,6 +14,7 @@ WIDE = {"COLUMNS": "200", "TERMINAL_WIDTH": "200", "NO_COLOR": "1"}
 COMMANDS = [
     *(["serve"], ["check"], ["apply"], ["export"], ["send"], ["trace"], ["tail"], ["status"], ["audit"]),
     *(["dead", "list"], ["dead", "replay"], ["try", "formula"]),
+    *(["token", "create"], ["token", "list"], ["token", "revoke"]),
 ]
 MACHINE_READABLE = [words for words in COMMANDS if words not in (["serve"], ["export"])]
 
