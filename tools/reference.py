@@ -21,6 +21,9 @@ from typer.testing import CliRunner
 
 from turnout import cli, settings
 from turnout.control import metrics
+from turnout.control.access.scopes import ROLES, SCOPES
+from turnout.control.api.problems import KINDS
+from turnout.control.api.table import OPERATIONS
 from turnout.control.status import Status
 from turnout.destinations import registry
 from turnout.formula.functions import SECTIONS
@@ -109,11 +112,38 @@ def function_tables() -> str:
     return "\n".join(tables)
 
 
+def operation_table() -> str:
+    """Every operation of the API."""
+    rows = [
+        (f"`{one.method} {one.path}`", f"`{one.scope}`" if one.scope else "", one.summary, _parameters(one.query))
+        for one in OPERATIONS
+    ]
+    return _table(("operation", "scope", "what it does", "parameters"), rows)
+
+
+def scope_table() -> str:
+    """Every scope, and the roles that have it."""
+    rows = [
+        (f"`{scope}`", what, ", ".join(role for role, has in ROLES.items() if scope in has))
+        for scope, what in SCOPES.items()
+    ]
+    return _table(("scope", "allows to", "roles"), rows)
+
+
+def problem_table() -> str:
+    """Every kind of problem."""
+    rows = [(str(status), kind.title, ", ".join(f"`{code}`" for code in kind.codes)) for status, kind in KINDS.items()]
+    return _table(("status", "what it says", "codes"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "environment": environment_table,
     "destinations": destination_tables,
     "commands": command_help,
     "metrics": metric_table,
+    "operations": operation_table,
+    "scopes": scope_table,
+    "problems": problem_table,
     "functions": function_tables,
 }
 
@@ -140,6 +170,10 @@ def _commands(words: tuple[str, ...], command: object) -> Iterator[tuple[str, ..
     if isinstance(command, TyperGroup):
         for name, member in command.commands.items():
             yield from _commands((*words, name), member)
+
+
+def _parameters(query: type[msgspec.Struct]) -> str:
+    return ", ".join(f"`{field.encode_name}`" for field in msgspec.structs.fields(query))
 
 
 def _settings_table(kind: registry.DestinationType) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from turnout.control.api.operation import Operation
 from turnout.control.api.problems import KINDS
 from turnout.control.api.table import OPERATIONS
 
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "api.md"
 DOCUMENT = json.loads(openapi.render(OPERATIONS))
 PAGE = docs.render(openapi.document(OPERATIONS))
 TEXT = PAGE.body.decode()
@@ -59,6 +61,16 @@ def test_the_document_names_everything_that_can_be_asked() -> None:
     assert described == {(one.method, one.path) for one in OPERATIONS}
     assert DOCUMENT["openapi"] == "3.1.0"
     assert DOCUMENT["security"] == [{"token": []}]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.name)
+def test_every_operation_has_an_example_that_is_run(operation: Operation) -> None:
+    """`tests/docs` runs the page: here, that nothing is left out."""
+    sections = re.split(r"^### ", REFERENCE.read_text(), flags=re.MULTILINE)
+    (section,) = [one for one in sections if one.startswith(f"{operation.method} {operation.path}\n")]
+    address = re.escape(operation.path).replace(r"\{site\}", "29")
+    path = re.sub(r"\\\{\w+\\\}", "[^ ]+", address)
+    assert re.search(rf"^\$ curl .*http://127\.0\.0\.1:8081{path}[ '?]", section, re.MULTILINE)
 
 
 def test_references_lead_to_schemas_and_every_schema_is_used() -> None:
