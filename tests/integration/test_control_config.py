@@ -127,5 +127,5 @@ def test_a_port_in_use_ends_the_start_with_the_reason(tmp_path: Path, taken: str
 def test_a_second_server_on_the_same_data_directory_does_not_start(server: Server) -> None:
     done = serve(server.data.parent, "--collect", "127.0.0.1:0", "--control", "127.0.0.1:0")
     assert done.returncode == 1
-    assert "is written by another process: stop it, or use another data directory" in done.stderr
+    assert "is in use by another server: stop it, or use another data directory" in done.stderr
     assert works(server, "undisturbed")
