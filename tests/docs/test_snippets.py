@@ -117,5 +117,11 @@ def _kept(expected: str, printed: str) -> str:
     """What was printed, but each line as the page has it already where that is true."""
     shown = [line for line in expected.split("\n") if line not in ("", "…")]
     return "\n".join(
-        next((line for line in shown if compiled(line)[0].fullmatch(real)), real) for real in printed.split("\n")
+        next((line for line in shown if _indent(line) == _indent(real) and compiled(line)[0].fullmatch(real)), real)
+        for real in printed.split("\n")
     )
+
+
+def _indent(line: str) -> int:
+    """How deep a line is: in documents it tells what belongs to what."""
+    return len(line) - len(line.lstrip())

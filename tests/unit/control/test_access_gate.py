@@ -157,6 +157,9 @@ def test_an_ipv6_network_counts_as_one_address() -> None:
         logins.failed(f"2001:db8::{host:x}", NOW_MS)
     assert logins.wait_ms("2001:db8::ffff", NOW_MS) > 0
     assert logins.wait_ms("2001:db8:0:1::1", NOW_MS) == 0
+    for host in range(BURST):
+        logins.failed(f"::ffff:192.0.2.{host}", NOW_MS)
+    assert logins.wait_ms("::ffff:192.0.2.1", NOW_MS) == 0, "an IPv4 address in the form of the other"
 
 
 def test_memory_for_failures_is_bounded_and_the_newest_are_kept() -> None:

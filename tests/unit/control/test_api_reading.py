@@ -52,6 +52,7 @@ def test_a_query_is_read_into_its_type() -> None:
         ([("needed", "1"), ("needed", "1")], ["needed"]),
         ([("needed", "1"), ("kind", "c"), ("flag", "perhaps"), ("other", "")], ["flag", "kind", "other"]),
         ([("needed", "1"), ("filter[words", "a")], ["filter[words"]),
+        ([("needed", "1"), ("flag", "null")], ["flag"]),
     ],
 )
 def test_every_wrong_parameter_is_named(pairs: list[tuple[str, str]], wrong: list[str]) -> None:
@@ -103,7 +104,7 @@ def things(count: int) -> list[Resource[int]]:
         (2, 2, [3, 4], {"self", "first", "last", "next", "prev"}),
         (3, 2, [5], {"self", "first", "last", "prev"}),
         (1, None, [1, 2, 3, 4, 5], {"self", "first", "last"}),
-        (9, 2, [], {"first", "last"}),
+        (9, 2, [], {"self", "first", "last"}),
     ],
 )
 def test_a_numbered_page_shows_its_part_and_leads_to_the_others(

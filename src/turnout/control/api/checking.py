@@ -30,7 +30,7 @@ def read_query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
             continue
         read = [part for text in texts for part in text.split(",")] if several else texts[0]
         try:
-            values[name] = msgspec.convert(read, fields[name].type, strict=False)
+            values[name] = msgspec.convert(read, _given(fields[name].type), strict=False)
         except msgspec.ValidationError as error:
             faults.append(_wrong(name, f"{name}: {_words(error)}"))
     faults += [
@@ -101,6 +101,12 @@ def _bare(expected: object) -> object:
         expected = typing.get_args(expected)[0]
     members = [one for one in typing.get_args(expected) if one is not type(None)]
     return _bare(members[0]) if len(members) == 1 and type(None) in typing.get_args(expected) else expected
+
+
+def _given(expected: object) -> object:
+    """The type of a parameter that is there: without the None that stands for its absence, or `null` would be one."""
+    members = tuple(one for one in typing.get_args(expected) if one is not type(None))
+    return typing.Union[members] if type(None) in typing.get_args(expected) else expected  # noqa: UP007 - made here
 
 
 def _wrong(name: str, detail: str) -> Fault:

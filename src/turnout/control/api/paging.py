@@ -51,8 +51,9 @@ def numbered(items: Sequence[Resource[A]], query: Numbered, url: str) -> Listing
     number, size = query.page_number or 1, query.page_size or _PER_NUMBERED
     pages = max(1, -(-len(items) // size))
     shown = list(items[(number - 1) * size : number * size])
-    around = {"self": number, "first": 1, "last": pages, "prev": number - 1, "next": number + 1}
+    around = {"first": 1, "last": pages, "prev": number - 1, "next": number + 1}
     links = {word: _with(url, {"page[number]": str(to)}) for word, to in around.items() if 1 <= to <= pages}
+    links["self"] = url
     pagination = Pagination(total=len(items), count=len(shown), per_page=size, current_page=number, total_pages=pages)
     return Listing(data=shown, links=links, meta=ListMeta(pagination=pagination))
 
