@@ -12,7 +12,10 @@ import msgspec
 
 LIFETIME_S = 31_536_000
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_READABLE = ("CAID", "TCID")
+_COOKIES = {
+    name: re.compile(rb"(?:^|;)\s*" + name.encode() + rb"\s*=\s*([A-Za-z0-9._-]{1,64})\s*(?=;|\Z)")
+    for name in ("CAID", "TCID")
+}
 _NAME_CHARACTERS = 64
 
 
@@ -95,17 +98,12 @@ def grants(categories: object) -> bool:
 
 
 def read_cookie(header: bytes | None, name: str = "CAID") -> str:
-    """The first value under this name in a `Cookie` header that can be an id; "" if there is none.
+    """The first value under this name, CAID or TCID, in a `Cookie` header that can be an id; "" if there is none.
 
     Up to 64 letters, digits, `.`, `_` and `-`: not all who make ids make 24 digits.
     """
-    if not header or name.encode() not in header:
-        return ""
-    for pair in header.decode("latin-1").split(";"):
-        key, _, value = pair.partition("=")
-        if key.strip() == name and _SAFE.fullmatch(value := value.strip()):
-            return value
-    return ""
+    match = _COOKIES[name].search(header) if header else None
+    return match[1].decode() if match else ""
 
 
 def make_caid(year: int, below: Callable[[int], int]) -> str:
@@ -132,5 +130,5 @@ def get_cookie(parameters: Iterable[tuple[str, str]], header: bytes | None) -> b
     name = next((value for key, value in listed if key == "name"), None)
     if name is None:
         return b"{}"
-    readable = name in _READABLE and not do_not_track(listed)
+    readable = name in _COOKIES and not do_not_track(listed)
     return msgspec.json.encode({name[:_NAME_CHARACTERS]: read_cookie(header, name) if readable else ""})

@@ -30,7 +30,7 @@ from turnout.collect.pages import page
 from turnout.collect.pixel import Decoded, IsArray
 from turnout.collect.proxies import TrustedProxies, client, host_of, location_of
 from turnout.collect.routes import RouteName, Routes
-from turnout.collect.tls import Certificate, Handshake
+from turnout.collect.tls import Certificate, Listener
 from turnout.model.clock import Clock, now_ms
 from turnout.model.errors import LogUnavailableError
 from turnout.model.event import encode
@@ -112,7 +112,7 @@ class CollectServer:
         self._proxy_protocol, self._is_array = surroundings.proxy_protocol, surroundings.is_array
         self._targets: dict[tuple[bytes, bytes | None], Target] = {}
         self._connections: set[Connection] = set()
-        self._handshakes: set[Handshake] = set()
+        self._handshakes: set[Connection] = set()
         self._held = 0
         self._told = float("-inf")
         self._group: list[_Item] = []
@@ -120,17 +120,18 @@ class CollectServer:
         self._append_bytes = 0
         self._busy = False
         self._thread = ThreadPoolExecutor(1, "append")
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | Listener | None = None
 
     async def start(self, host: str, port: int, certificate: Certificate | None = None) -> int:
         """Listen, with a certificate for TLS alone; gives the port (useful with port 0)."""
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time()
-
-        def accept() -> asyncio.Protocol:
-            return Connection(self) if certificate is None else Handshake(self, certificate)
-
-        self._server = await self._loop.create_server(accept, host, port, backlog=4096, reuse_address=True)
+        if certificate is not None:
+            self._server = Listener(self, certificate, host, port)
+        else:
+            self._server = await self._loop.create_server(
+                lambda: Connection(self), host, port, backlog=4096, reuse_address=True
+            )
         bound: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return bound[1]
 
@@ -147,8 +148,6 @@ class CollectServer:
         while (self._connections or self._group or self._busy) and self._loop.time() < deadline:
             for connection in list(self._connections):
                 connection.stop()
-            for handshake in list(self._handshakes):
-                handshake.abort()
             self._sweep()
             await asyncio.sleep(0.02)
         self._thread.shutdown(wait=True)
@@ -171,6 +170,7 @@ class CollectServer:
 
     def admit(self, connection: Connection) -> bool:
         """Count a new connection; False if there are too many."""
+        self._handshakes.discard(connection)
         self._connections.add(connection)
         return self.connections <= self.limits.connections and not self.draining
 
@@ -179,14 +179,14 @@ class CollectServer:
         """So many connections over the limit that they don't even get an answer."""
         return self.connections > self.limits.connections * 1.1 + 10
 
-    def greet(self, handshake: Handshake) -> bool:
+    def greet(self, connection: Connection) -> bool:
         """Count a connection that begins with a TLS handshake; False if there are too many."""
-        self._handshakes.add(handshake)
+        self._handshakes.add(connection)
         return self.connections <= self.limits.connections and not self.draining
 
-    def greeted(self, handshake: Handshake) -> None:
-        """The handshake has succeeded or failed."""
-        self._handshakes.discard(handshake)
+    def greeted(self, connection: Connection) -> None:
+        """Its handshake has succeeded or failed."""
+        self._handshakes.discard(connection)
 
     def announced(self, peer: str) -> bool:
         """Whether a connection from this address must begin with a header of the PROXY protocol."""
@@ -390,7 +390,7 @@ class CollectServer:
     def _find(self, url: bytes, authorization: bytes | None) -> Target:
         route, query = self._routes.find(url)
         if route not in ("events", "events/batch"):
-            return Target(route, EVENT_BYTES)
+            return Target(route, EVENT_BYTES, query=query)
         text = query.decode("utf-8", "replace")
         hit = ga4.split(text) if ga4.NAME in query else None
         access = self._directory.resolve(parameters(hit.ours if hit else text), authorization, hit is not None)

@@ -1,13 +1,16 @@
-"""TLS for installations without a proxy: a certificate that is renewed while the server runs, and the handshake.
+"""TLS for installations without a proxy: a certificate that is renewed while the server runs, and handshakes.
 
 What must stay true: a pair of files that doesn't fit together never replaces one that does; a client that is still
 in its handshake counts as a connection and has a deadline.
 """
 
 import asyncio
+import errno
+import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,6 +19,10 @@ from turnout.model.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from turnout.collect.server import CollectServer
+
+_AT_ONCE = 256
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_PAUSE_S = 0.2
 
 log = structlog.get_logger("collect")
 
@@ -52,53 +59,80 @@ class Certificate:
             context.load_cert_chain(*self._files, password="")
 
 
-class Handshake(asyncio.Protocol):
-    """A connection before its TLS handshake is complete; then a `Connection` takes its place."""
+class Listener:
+    """Accepts connections and has their handshakes done; a `Connection` is told when its own is.
 
-    def __init__(self, server: "CollectServer", certificate: Certificate) -> None:
+    The event loop could do both, but it does not count handshakes, and nothing would bound them.
+    """
+
+    def __init__(self, server: "CollectServer", certificate: Certificate, host: str, port: int) -> None:
+        """Listen. Raises OSError if that is not possible."""
         self._server, self._certificate = server, certificate
-        self._transport: asyncio.Transport | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._shaking: set[asyncio.Task[None]] = set()
+        self.sockets = tuple(_listening(host, port))
+        for listener in self.sockets:
+            self._loop.add_reader(listener, self._accept, listener)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports do what asyncio.Transport does without deriving from it.
-        self._transport = cast("asyncio.Transport", transport)
-        if self._server.greet(self):
-            # Nothing may be read before the layer is there that understands it.
-            self._transport.pause_reading()
-            self._task = asyncio.get_running_loop().create_task(self._shake())
-        else:
-            self._transport.abort()
+    def close(self) -> None:
+        """Accept no more, and give up handshakes that are under way."""
+        for listener in self.sockets:
+            self._loop.remove_reader(listener)
+            listener.close()
+        for task in self._shaking:
+            task.cancel()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._server.greeted(self)
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                client, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    continue  # that client has gone
+                # There is nothing to wait for that would tell when it is over.
+                self._loop.remove_reader(listener)
+                self._loop.call_later(_PAUSE_S, self._resume, listener)
+                return
+            connection = Connection(self._server)
+            if self._server.greet(connection):
+                client.setblocking(False)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                task = self._loop.create_task(self._shake(client, connection))
+                self._shaking.add(task)
+                task.add_done_callback(self._shaking.discard)
+            else:
+                self._server.greeted(connection)
+                client.close()
 
-    def abort(self) -> None:
-        """Give up."""
-        if self._transport is not None:
-            self._transport.abort()
+    def _resume(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            self._loop.add_reader(listener, self._accept, listener)
 
-    async def _shake(self) -> None:
-        assert self._transport is not None
-        connection = Connection(self._server)
+    async def _shake(self, client: socket.socket, connection: Connection) -> None:
         limits = self._server.limits
         try:
-            encrypted = await asyncio.get_running_loop().start_tls(
-                self._transport,
-                connection,
-                self._certificate.context,
-                server_side=True,
+            await self._loop.connect_accepted_socket(
+                lambda: connection,
+                client,
+                ssl=self._certificate.context,
                 ssl_handshake_timeout=limits.head_s,
                 ssl_shutdown_timeout=limits.linger_s,
             )
-        except (OSError, TimeoutError):
-            # Whoever speaks something else, or nothing, or goes away. `ssl.SSLError` is an OSError.
-            self.abort()
-        else:
-            assert encrypted is not None
-            connection.connection_made(encrypted)
+        except OSError:
+            # Whoever speaks something else, or nothing in time, or goes away; `ssl.SSLError` is one of them.
+            client.close()
         finally:
-            self._server.greeted(self)
+            self._server.greeted(connection)
+
+
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+        listener = socket.create_server(address[:2], family=family, backlog=4096)
+        listener.setblocking(False)
+        yield listener
 
 
 def _context() -> ssl.SSLContext:
