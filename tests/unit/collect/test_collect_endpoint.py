@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from turnout.collect.answers import Answer, render
-from turnout.collect.endpoint import Decision, Endpoint, Request, new_id
 from turnout.collect.directory import Access, Directory, parameters
+from turnout.collect.endpoint import Decision, Endpoint, Request, new_id
 from turnout.model.config import Snapshot, Source
 
 NOW = 1_700_000_000_000

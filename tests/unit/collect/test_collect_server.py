@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from turnout.collect.endpoint import Endpoint
 from turnout.collect.directory import Directory
+from turnout.collect.endpoint import Endpoint
 from turnout.collect.server import CollectServer, Limits
 from turnout.model.config import EMPTY, Snapshot, Source
 from turnout.model.errors import LogFullError

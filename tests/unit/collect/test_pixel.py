@@ -8,60 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support.queries import TABLE
 from turnout.collect import pixel
 from turnout.collect.percent import pairs, unquoted
 from turnout.collect.pixel import decode
 from turnout.process.arrays import is_array
-
-TABLE: list[tuple[str, dict[str, object], tuple[str, ...]]] = [
-    ("page_name=Best%20sellers", {"page_name": "Best sellers"}, ()),
-    ("page_name=Best+sellers", {"page_name": "Best sellers"}, ()),
-    ("a=1&&b=2&", {"a": "1", "b": "2"}, ()),
-    ("flag&empty=", {"flag": "", "empty": ""}, ()),
-    ("q=a%26b%3Dc&x=1=2", {"q": "a&b=c", "x": "1=2"}, ()),
-    ("x=%ZZ&y=%", {"x": "%ZZ", "y": "%"}, ()),
-    ("user%5Bid%5D=12&user[email]=toto%40domain.fr", {"user": {"id": "12", "email": "toto@domain.fr"}}, ()),
-    (
-        "user[consent_categories][]=1&user[consent_categories][]=3",
-        {"user": {"consent_categories": ["1", "3"]}},
-        (),
-    ),
-    ("user[consent_categories]=1", {"user": {"consent_categories": ["1"]}}, ()),
-    ("user[consent_categories]=1,3", {"user": {"consent_categories": ["1,3"]}}, ()),
-    (
-        "items[0][id]=A&items[0][product][colors][]=red&items[1][id]=B",
-        {"items": [{"id": "A", "product": {"colors": ["red"]}}, {"id": "B"}]},
-        (),
-    ),
-    ("items[1][id]=B&items[0][id]=A", {"items": [{"id": "A"}, {"id": "B"}]}, ()),
-    ("items[1][id]=A&items[2][id]=B", {"items": [{"id": "A"}, {"id": "B"}]}, ("sparse_array",)),
-    ("items[][id]=A&items[][quantity]=2", {"items": [{"id": "A"}, {"quantity": "2"}]}, ()),
-    ("a[]=x&a[1]=y&a[]=z", {"a": ["x", "y", "z"]}, ()),
-    ("a[]=x&a[0]=y", {"a": ["y"]}, ("duplicate_query_key",)),
-    ("a[]=x&a[k]=y", {"a": {"0": "x", "k": "y"}}, ("mixed_array_object",)),
-    ("prices[2024]=5&prices[2025]=6", {"prices": {"2024": "5", "2025": "6"}}, ()),
-    ("a[05]=x", {"a": {"05": "x"}}, ()),
-    ("a[-1]=x", {"a": {"-1": "x"}}, ()),
-    ("matrix[0][]=1&matrix[0][]=2&matrix[1][]=3", {"matrix": [["1", "2"], ["3"]]}, ()),
-    ("a=1&a=2", {"a": "2"}, ("duplicate_query_key",)),
-    ("a=1&a[b]=2", {"a": "1"}, ("query_key_conflict",)),
-    ("a[b]=2&a=1", {"a": {"b": "2"}}, ("query_key_conflict",)),
-    ("a[b]=1&a[b][c]=2", {"a": {"b": "1"}}, ("query_key_conflict",)),
-    ("a[b=1", {"a[b": "1"}, ("malformed_key",)),
-    ("a]b=1", {"a]b": "1"}, ("malformed_key",)),
-    ("a[b]c=1", {"a[b]c": "1"}, ("malformed_key",)),
-    ("[x]=1", {"[x]": "1"}, ("malformed_key",)),
-    ("a[[b]]=1", {"a[[b]]": "1"}, ("malformed_key",)),
-    ("a.b=1", {"a.b": "1"}, ()),
-    ("a[b.c]=1", {"a": {"b.c": "1"}}, ()),
-    ("a;b=1", {"a;b": "1"}, ()),
-    ("revenue=16.00&id=007&zip=075", {"revenue": "16.00", "id": "007", "zip": "075"}, ()),
-    (
-        "context[event_timestamp]=1639044446636&context[device][ip]=192.0.2.1",
-        {"context": {"event_timestamp": "1639044446636", "device": {"ip": "192.0.2.1"}}},
-        (),
-    ),
-]
 
 RULES: list[tuple[str, dict[str, object], tuple[str, ...]]] = [
     # 1, 2: splitting and decoding
