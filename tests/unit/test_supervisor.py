@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,6 +156,20 @@ def test_a_port_in_use_ends_the_server_with_words(tmp_path: Path, which: str) ->
     name = "collector" if which == "collect" else "control"
     assert f"{name} can't listen" in server.errors
     assert f"{name} could not start" in server.errors
+    assert "Traceback" not in server.errors
+
+
+def test_data_of_a_newer_release_ends_the_server_with_words(tmp_path: Path) -> None:
+    folder = tmp_path / "data/log/accepted"
+    folder.mkdir(parents=True)
+    db = sqlite3.connect(folder / "00000000000000000000.db")
+    db.execute("PRAGMA user_version=99")
+    db.close()
+    server = Supervised(tmp_path / "data", CONFIG)
+    server.launch()
+    assert server.exited() == 1
+    assert "was written by a newer release (file format 99" in server.errors
+    assert "start that release, or give this one another data directory" in server.errors
     assert "Traceback" not in server.errors
 
 

@@ -17,7 +17,7 @@ from turnout.cli.configuration import read
 from turnout.cli.options import Data, settings
 from turnout.cli.output import FAILED, complain, exit_codes, fail
 from turnout.control import applied, configfile, factsfile
-from turnout.model.errors import ConfigError, LeaseLostError
+from turnout.model.errors import ConfigError, LeaseLostError, NewerFormatError
 from turnout.settings import Settings, default, descriptions, variable
 from turnout.supervisor import FATAL_EXIT, PROCESSES, SUPERVISED, StartError, hold, stop_with_parent, supervise
 
@@ -103,7 +103,7 @@ async def _one(name: str, found: Settings) -> None:
     stop_with_parent(stop)
     try:
         await parts.RUN[name](found, stop)
-    except (ConfigError, LeaseLostError) as error:
+    except (ConfigError, LeaseLostError, NewerFormatError) as error:
         fail(str(error), FATAL_EXIT)
     except OSError as error:
         if error.errno in (98, 13, 99):

@@ -23,7 +23,7 @@ from urllib.parse import quote
 import msgspec
 
 from turnout.log.interface import Batch, Commit
-from turnout.model.errors import LogUnavailableError
+from turnout.model.errors import LogUnavailableError, NewerFormatError
 
 FORMAT = 1
 APPLICATION_ID = 0x54524E54
@@ -132,7 +132,7 @@ class Segment:
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
         """Raises `DamagedError` if this is no readable segment, FileNotFoundError if there is none,
-        `LogUnavailableError` if it can't be opened now or was written by a newer release.
+        `LogUnavailableError` if it can't be opened now, `NewerFormatError` if a newer release wrote it.
         """
         self.path = path
         # Readers need write access too: they share SQLite's -shm file. `query_only` keeps them honest.
@@ -165,7 +165,7 @@ class Segment:
         if version == 0:
             raise DamagedError(f"{self.path}: not a segment of a log")
         if version > FORMAT:
-            raise LogUnavailableError(
+            raise NewerFormatError(
                 f"{self.path} was written by a newer release (file format {version}, this one reads up to "
                 f"{FORMAT}): start that release, or give this one another data directory"
             )

@@ -31,6 +31,10 @@ class LogUnavailableError(TurnoutError):
     """The log could not store the records; nothing of the call was kept and it may be repeated."""
 
 
+class NewerFormatError(LogUnavailableError):
+    """The log was written by a newer release; this one leaves it as it is."""
+
+
 class LogFullError(LogUnavailableError):
     """The log is at its byte budget or the disk has no room left; nothing of the call was kept."""
 

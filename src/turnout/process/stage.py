@@ -43,6 +43,7 @@ class ProcessStage:
     def __init__(self, log: Log, refresh: Callable[[], Chain], wake: Callable[[], None]) -> None:
         self._log, self._refresh, self._wake = log, refresh, wake
         self._subscription = log.subscribe(ACCEPTED, GROUP)
+        self._lag = 0
         self.events: Counter[tuple[str, Status]] = Counter()
         """Processed events by (source, status), since the start of this process."""
         self.batches = 0
@@ -51,8 +52,10 @@ class ProcessStage:
         """Why nothing is processed at the moment; empty when all is well."""
 
     def lag(self) -> int:
-        """How many records of `accepted` have not been read yet."""
-        return self._subscription.lag()
+        """How many records of `accepted` have not been read yet; what was known last while the log can't be read."""
+        with contextlib.suppress(LogUnavailableError):
+            self._lag = self._subscription.lag()
+        return self._lag
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. What was read but not stored by then comes again after a restart.

@@ -15,7 +15,7 @@ from turnout.log import writer as writer_module
 from turnout.log.interface import Commit
 from turnout.log.segment import FORMAT, Segment, segment_bases, segment_path, wal_path
 from turnout.log.sqlite import SqliteLog
-from turnout.model.errors import LeaseLostError, LogFullError, LogUnavailableError
+from turnout.model.errors import LeaseLostError, LogFullError, LogUnavailableError, NewerFormatError
 from turnout.testing.log_suite import DAY_MS, GROUPS, FakeClock, drain
 
 Append = Callable[[Segment, int, int, bytes, int, list[Commit]], None]
@@ -319,9 +319,9 @@ def test_a_newer_format_is_refused_by_name_and_left_alone(tmp_path: Path) -> Non
     content = path.read_bytes()
     log = opened(tmp_path)
     words = f"newer release .file format {FORMAT + 1}, this one reads up to {FORMAT}.: start that release"
-    with pytest.raises(LogUnavailableError, match=words):
+    with pytest.raises(NewerFormatError, match=words):
         log.append("accepted", [b"b"])
-    with pytest.raises(LogUnavailableError, match=words):
+    with pytest.raises(NewerFormatError, match=words):
         log.subscribe("accepted", None).fetch(1)
     assert path.read_bytes() == content
     assert log.damage() == []

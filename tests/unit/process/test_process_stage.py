@@ -135,6 +135,19 @@ def test_a_log_that_cannot_be_read_is_asked_again(monkeypatch: pytest.MonkeyPatc
     assert ids(log) == ["e-0"]
 
 
+def test_the_lag_is_what_was_known_last_while_the_log_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = ShakyLog()
+    log.append(ACCEPTED, records(3))
+    stage = ProcessStage(log, standard, lambda: None)
+    assert stage.lag() == 3
+
+    def unreadable(stream: str) -> int:
+        raise LogUnavailableError("disk is gone")
+
+    monkeypatch.setattr(log, "end", unreadable)
+    assert stage.lag() == 3
+
+
 def test_a_lost_lease_ends_the_stage() -> None:
     log = ShakyLog(LeaseLostError("another worker"))
     log.append(ACCEPTED, records(1))
