@@ -39,7 +39,9 @@ from turnout.testing.log_suite import drain
 CONNECTIONS = 12
 EVENTS_A_ROUND = 300
 CUTS = 60
-RESTARTS = 2
+EARLY = 1_000
+"""Operations on files after the first 200 in which much is new: files, destinations, cursors."""
+RESTARTS = 3
 SEGMENT_BYTES = 200_000
 LOG_BYTES = 600_000
 SEGMENT = re.compile(rb"/accepted/\d{20}\.db$")
@@ -221,12 +223,13 @@ def everything_arrived(acknowledged: set[str], place: Path, received: set[str], 
 
 
 def cuts(run: Recorded, place: Path, dice: random.Random, count: int = CUTS) -> Iterator[tuple[int, float, Path]]:
-    """Disks after power cuts at random moments, half of them right after something happened in a folder."""
-    ends = [(operation.end, operation.kind) for operation in operations(run.journal)]
-    turning = [end for end, kind in ends if kind in (Kind.CREATE, Kind.RENAME, Kind.UNLINK)]
+    """Disks after power cuts: early ones, ones right after something happened in a folder, and any."""
     first_mark = min(run.acknowledged.values())
-    chosen = set(dice.sample(turning, count // 2))
-    chosen.update(end for end, _ in dice.sample([one for one in ends if one[0] > first_mark], count - count // 2))
+    after = [(operation.end, operation.kind) for operation in operations(run.journal) if operation.end > first_mark]
+    turning = [end for end, kind in after if kind in (Kind.CREATE, Kind.RENAME, Kind.UNLINK)]
+    ends = [end for end, _ in after]
+    third = count // 3
+    chosen = {*dice.sample(ends[:EARLY], third), *dice.sample(turning, third), *dice.sample(ends, count - 2 * third)}
     disk = Disk(run.root)
     for operation in operations(run.journal):
         disk.play(operation)
