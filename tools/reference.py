@@ -62,7 +62,7 @@ def command_help() -> str:
 
 def metric_table() -> str:
     """Every metric of `/metrics`."""
-    one = DestinationFacts(outcomes={"delivered": 1})
+    one = DestinationFacts(outcomes={"delivered": 1}, filtered={"consent": 1})
     collector = Facts(
         process="collector",
         pid=1,

@@ -1,6 +1,7 @@
 """`turnout status`, `audit`: is everything as it should be?"""
 
 import time
+from collections.abc import Iterator
 
 import typer
 from rich.table import Table
@@ -53,7 +54,7 @@ def _show(found: Status, measured: Rates) -> None:
     if worker is not None and worker.destinations:
         table = Table("destination", "lag", "breaker", "delivered/s", "waiting", "dead", "drift", "outcomes", box=None)
         for ref, one in worker.destinations.items():
-            outcomes = " ".join(f"{word} {n}" for word, n in sorted(one.outcomes.items()))
+            outcomes = " ".join(_outcomes(one.outcomes, one.filtered))
             rate = f"{measured.delivered.get(ref, 0):.0f}"
             breaker = cell(one.breaker.replace("_", " "), "" if one.breaker == "closed" else "red")
             figures = (rate, one.ledger, one.dead_letters, one.drift, outcomes)
@@ -68,6 +69,13 @@ def _show(found: Status, measured: Rates) -> None:
         say("nothing runs on this data directory: start `turnout serve`", "red")
 
 
+def _outcomes(outcomes: dict[str, int], filtered: dict[str, int]) -> Iterator[str]:
+    """Each outcome with its number; of what was filtered also why."""
+    reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(filtered.items()) if n)
+    for word, n in sorted(outcomes.items()):
+        yield f"{word} {n}" + (f" ({reasons})" if word == "filtered" and reasons else "")
+
+
 def audit(data: Data = None, json: Json = False) -> None:
     """Count every outcome again and compare: do the sums close?"""
     with opened(data) as (_, log, store), progress("counting again"):
@@ -77,7 +85,7 @@ def audit(data: Data = None, json: Json = False) -> None:
         raise SystemExit(0 if report.closes else FAILED)
     say(f"accepted {report.accepted}, not yet processed {report.unprocessed}")
     for one in report.destinations:
-        outcomes = " + ".join(f"{word} {n}" for word, n in sorted(one.outcomes.items())) or "nothing"
+        outcomes = " + ".join(_outcomes(one.outcomes, one.filtered)) or "nothing"
         say(
             f"{one.destination}: offered {one.offered} = {outcomes}; not reached yet {one.lag}; drift {one.drift}",
             "" if one.drift == 0 else "red",

@@ -9,6 +9,7 @@ from typing import cast, get_args
 
 import msgspec
 
+from turnout.control.routing import consent_of, filter_of
 from turnout.control.yamlfile import expand, join, parse
 from turnout.destinations import registry
 from turnout.model.config import Delivery, Destination, IpMode, Snapshot, Source
@@ -38,6 +39,8 @@ _DESTINATION_FIELDS = {
     "type": str,
     "sources": list,
     "event_names": list,
+    "consent": object,
+    "filter": object,
     "settings": dict,
     "environment": str,
     "status": str,
@@ -144,6 +147,8 @@ def _destination(
     wrong = list(registry.find_problems(f"{path}.delivery", raw, Delivery))
     problems += wrong
     fields["delivery"] = Delivery() if wrong else msgspec.convert(raw, Delivery)
+    fields["consent"] = consent_of(fields.get("consent"), f"{path}.consent", problems)
+    fields["filter"] = filter_of(fields.get("filter"), f"{path}.filter", problems)
     if "type" not in fields:
         return None
     settings, wrong = registry.validate(str(fields["type"]), fields.get("settings", {}))

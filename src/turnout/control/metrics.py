@@ -94,6 +94,10 @@ def _delivering(found: dict[str, DestinationFacts]) -> Iterator[Metric]:
     # A gauge, because a replay takes events out of their outcome again.
     outcomes = [([ref, word], float(n)) for ref, one in found.items() for word, n in one.outcomes.items()]
     yield _gauge("turnout_outcomes", "Events by what became of them", ["destination", "outcome"], outcomes)
+    filtered = [([ref, reason], float(n)) for ref, one in found.items() for reason, n in one.filtered.items()]
+    yield _gauge("turnout_filtered_events", "Filtered events, by why", ["destination", "reason"], filtered)
+    failures = [([ref], float(one.filter_failures)) for ref, one in found.items()]
+    yield _counter("turnout_filter_failures", "Events that a failing filter stopped", ["destination"], failures)
 
 
 def _split(counts: dict[str, int]) -> _Samples:

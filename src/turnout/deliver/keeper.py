@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from turnout.deliver.breaker import State
+from turnout.deliver.guard import Guard
 from turnout.deliver.reader import Reader
 from turnout.deliver.runner import Runner
 from turnout.destinations.interface import Destination
@@ -33,6 +34,7 @@ class Keeper:
         self.settings = settings
         self._open, self._reader, self._store, self._clock = open_destination, reader, store, clock
         self._runner: Runner | None = None
+        self._guard: Guard | None = None
         self._failure = ""
         self._stop = asyncio.Event()
 
@@ -43,7 +45,13 @@ class Keeper:
     @property
     def trouble(self) -> str:
         """Why events don't arrive at the moment; empty when they do."""
-        return self._runner.trouble if self._runner else self._failure
+        found = self._runner.trouble if self._runner else self._failure
+        return found or (self._guard.trouble if self._guard else "")
+
+    @property
+    def filter_failures(self) -> int:
+        """Events that were stopped because the filter could not be evaluated, with these settings."""
+        return self._guard.failures if self._guard else 0
 
     def wake(self) -> None:
         if self._runner is not None:
@@ -67,9 +75,11 @@ class Keeper:
                     await asyncio.wait_for(self._stop.wait(), _REOPEN_S)
 
     async def _run_once(self) -> None:
+        if self._guard is None:
+            self._guard = Guard(self.settings.ref, self.settings.requirement, self._clock)
         destination = self._open(self.settings)
         try:
-            self._runner = Runner(self.settings, destination, self._reader, self._store, self._clock)
+            self._runner = Runner(self.settings, destination, self._guard, self._reader, self._store, self._clock)
             await self._runner.run()
         finally:
             self._runner = None

@@ -14,13 +14,15 @@ import structlog
 from msgspec import structs
 
 from turnout.deliver.breaker import Breaker, State
+from turnout.deliver.guard import Guard
+from turnout.deliver.reader import decode_event
 from turnout.deliver.retry import next_attempt_ms
 from turnout.destinations.interface import Destination, Event
 from turnout.model import config
 from turnout.model.clock import Clock
 from turnout.model.errors import ReceiptsUnavailableError
 from turnout.model.outcome import Code, Result
-from turnout.receipts.records import LedgerEntry, Settlement, dead_letter
+from turnout.receipts.records import REPLAY, LedgerEntry, Settlement, dead_letter
 from turnout.receipts.store import Store
 
 BREAKER_OPEN = "breaker_open"
@@ -31,12 +33,23 @@ log = structlog.get_logger("deliver")
 
 
 class Outlet:
-    """See the module. `id` is the destination's number in the receipts."""
+    """See the module. `id` is the destination's number in the receipts.
+
+    Events before `guarded_from` may have been routed when the guard's requirement was not in force yet.
+    """
 
     def __init__(
-        self, settings: config.Destination, destination: Destination, store: Store, number: int, clock: Clock
+        self,
+        settings: config.Destination,
+        destination: Destination,
+        store: Store,
+        number: int,
+        clock: Clock,
+        guard: Guard,
+        guarded_from: int,
     ) -> None:
         self.settings, self.destination, self.store, self.id, self.clock = settings, destination, store, number, clock
+        self.guard, self._guarded_from = guard, guarded_from
         self.ordered = settings.delivery.ordered
         self.breaker = Breaker()
         self.ledger_full = False
@@ -107,6 +120,12 @@ class Outlet:
         code = Code.REJECTED if result.kind == "rejected" else Code.ERROR
         letter = dead_letter(entry, code, result.reason, result.detail, attempts, now_ms)
         return structs.replace(done, code=code, dead=letter)
+
+    def stops(self, entry: LedgerEntry) -> Code | None:
+        """Why an event must not be tried again, if the requirement is newer than its routing or it is a replay."""
+        if self.guard.open or (entry.offset >= self._guarded_from and entry.reason != REPLAY):
+            return None
+        return self.guard.stops(decode_event(entry.payload))
 
     async def keep(self, change: Callable[[], None]) -> None:
         """Make a change to the receipts, sooner or later. Raises what hinders it only when it is time to stop."""

@@ -1,6 +1,7 @@
 """Decoded batches of `processed`, shared by destinations that are close together."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import msgspec
 
@@ -8,18 +9,55 @@ from turnout.log.interface import Batch, Log, Subscription
 from turnout.model.event import PROCESSED, Processed, decode_processed
 
 _KEPT = 16
+_ROOM_BYTES = 8 << 20
+"""Of payloads whose events are kept; as objects they take about eight times as much memory."""
 
 
-class DecodedBatch(msgspec.Struct, frozen=True):
-    """A batch of `processed` as events. Nobody changes them."""
+class _Room:
+    """What is left of `_ROOM_BYTES`."""
 
-    base: int
-    appended_ms: int
-    records: list[Processed]
+    def __init__(self) -> None:
+        self.left = _ROOM_BYTES
+
+
+class DecodedBatch:
+    """A batch of `processed` as records. Nobody changes them, nor their events."""
+
+    def __init__(self, base: int, appended_ms: int, records: list[Processed], room: _Room) -> None:
+        self.base, self.appended_ms, self.records, self._room = base, appended_ms, records, room
+        self._events: dict[int, Mapping[str, object] | None] = {}
+        self._taken = 0
 
     @property
     def next(self) -> int:
         return self.base + len(self.records)
+
+    def event(self, position: int) -> Mapping[str, object] | None:
+        """The content of one event, decoded for the first destination that asks; None if it can't be read."""
+        if position in self._events:
+            return self._events[position]
+        payload = self.records[position].payload
+        event = decode_event(payload)
+        if len(payload) <= self._room.left:
+            self._room.left -= len(payload)
+            self._taken += len(payload)
+            self._events[position] = event
+        return event
+
+    def forget(self) -> None:
+        """Keep no events any more."""
+        self._room.left += self._taken
+        self._taken = 0
+        self._events = {}
+
+
+def decode_event(payload: bytes) -> Mapping[str, object] | None:
+    """The event that a payload holds; None if it holds none."""
+    try:
+        event = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
 
 
 class Reader:
@@ -28,6 +66,7 @@ class Reader:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._decoded: OrderedDict[int, DecodedBatch] = OrderedDict()
+        self._room = _Room()
 
     def subscribe(self, start: int) -> Subscription:
         """A reader's own position."""
@@ -42,7 +81,7 @@ class Reader:
         found = self._decoded.get(batch.base)
         if found is None:
             records = [decode_processed(record) for record in batch.records]
-            found = self._decoded[batch.base] = DecodedBatch(batch.base, batch.appended_ms, records)
+            found = self._decoded[batch.base] = DecodedBatch(batch.base, batch.appended_ms, records, self._room)
             if len(self._decoded) > _KEPT:
-                self._decoded.popitem(last=False)
+                self._decoded.popitem(last=False)[1].forget()
         return found

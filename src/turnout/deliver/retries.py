@@ -1,6 +1,9 @@
 """Further attempts of one destination: takes what is due from the retry ledger, and probes while the breaker is open.
 
 A probe tests the partner, not the event: when it fails, it does not bring the event nearer to being given up.
+
+What must stay true: an event that was routed under another requirement than the present one, and every replay, is
+decided again before it is sent. Others keep the decision they got, though a filter may depend on the time.
 """
 
 import asyncio
@@ -9,6 +12,7 @@ from collections.abc import Sequence
 from turnout.deliver.outlet import Outlet
 from turnout.destinations.interface import Event
 from turnout.model.outcome import Code
+from turnout.model.requirement import Requirement
 from turnout.receipts.records import LedgerEntry, Settlement
 
 _IDLE_S = 0.25
@@ -40,28 +44,39 @@ class Retries:
             return bool(entries)
         if not outlet.breaker.probe(now_ms):
             return False
-        if entries := outlet.store.next_due(outlet.id):
-            await self._attempt(entries, probe=True)
-        else:
-            outlet.answered()
+        await self._probe()
         return True
 
-    async def _attempt(self, chunk: Sequence[LedgerEntry], probe: bool) -> None:
+    async def _probe(self) -> None:
+        """Send the event that is due first, if there is one; those that are not to be sent go out of its way."""
         outlet = self._outlet
-        if outlet.settings.dry_mode:
-            now_ms = outlet.clock()
-            settlements = [
-                Settlement(entry=entry, attempts=entry.attempts, at_ms=now_ms, code=Code.DRY_RUN) for entry in chunk
-            ]
-        else:
-            events = [Event(entry.event_id, entry.name, entry.payload, entry.received_ms) for entry in chunk]
+        while entries := outlet.store.next_due(outlet.id):
+            if await self._attempt(entries, probe=True) or outlet.stopping.is_set():
+                return
+            await asyncio.sleep(0)
+        outlet.answered()
+
+    async def _attempt(self, chunk: Sequence[LedgerEntry], probe: bool) -> bool:
+        """Whether anything was sent."""
+        outlet = self._outlet
+        settlements: list[Settlement] = []
+        sending: list[LedgerEntry] = []
+        for entry in chunk:
+            if (code := outlet.stops(entry)) is not None:
+                settlements.append(self._untried(entry, code, outlet.guard.requirement))
+            elif outlet.settings.dry_mode:
+                settlements.append(self._untried(entry, Code.DRY_RUN))
+            else:
+                sending.append(entry)
+        if sending:
+            events = [Event(entry.event_id, entry.name, entry.payload, entry.received_ms) for entry in sending]
             results = await outlet.send(events)
             outlet.judge(results)
             now_ms = outlet.clock()
             made = 0 if probe and not outlet.breaker.closed else 1
-            settlements = [
+            settlements += [
                 outlet.settlement(entry, result, entry.attempts + made, now_ms)
-                for entry, result in zip(chunk, results, strict=True)
+                for entry, result in zip(sending, results, strict=True)
             ]
         await outlet.keep(lambda: outlet.store.settle(outlet.id, settlements))
         if outlet.ordered:
@@ -70,3 +85,8 @@ class Retries:
                 for entry in chunk
                 if entry.user_key in outlet.waiting and not outlet.store.waits(outlet.id, entry.user_key)
             }
+        return bool(sending)
+
+    def _untried(self, entry: LedgerEntry, code: Code, requirement: Requirement | None = None) -> Settlement:
+        now_ms = self._outlet.clock()
+        return Settlement(entry=entry, attempts=entry.attempts, at_ms=now_ms, code=code, requirement=requirement)

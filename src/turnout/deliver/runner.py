@@ -3,6 +3,7 @@
 import asyncio
 
 from turnout.deliver.breaker import State
+from turnout.deliver.guard import Guard
 from turnout.deliver.outlet import Outlet
 from turnout.deliver.reader import Reader
 from turnout.deliver.retries import Retries
@@ -17,12 +18,19 @@ class Runner:
     """See the module. `run` until `stop`; `wake` says that there may be something new."""
 
     def __init__(
-        self, settings: config.Destination, destination: Destination, reader: Reader, store: Store, clock: Clock
+        self,
+        settings: config.Destination,
+        destination: Destination,
+        guard: Guard,
+        reader: Reader,
+        store: Store,
+        clock: Clock,
     ) -> None:
         """Raises what `store` raises."""
         number, self._cursor = store.destination(settings.ref, reader.end())
         store.arrange(number, settings.delivery.ordered)
-        self._outlet = Outlet(settings, destination, store, number, clock)
+        guarded_from = store.enforce(number, self._cursor, guard.requirement)
+        self._outlet = Outlet(settings, destination, store, number, clock, guard, guarded_from)
         self._reader = reader
 
     @property

@@ -83,6 +83,8 @@ class Stream:
         for batch, codes in zip(batches, current.codes, strict=True):
             for position, record in enumerate(batch.records):
                 code = offered(outlet.settings, record)
+                if code is None and not outlet.guard.open:
+                    code = outlet.guard.stops(batch.event(position))
                 if code is not None:
                     codes[position] = code
                 elif outlet.settings.dry_mode:

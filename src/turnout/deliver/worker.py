@@ -20,7 +20,7 @@ from turnout.model.clock import Clock
 from turnout.model.errors import ReceiptsUnavailableError, TurnoutError
 from turnout.model.event import PROCESSED
 from turnout.model.facts import DestinationFacts
-from turnout.model.outcome import OUTCOME_OF, Code
+from turnout.model.outcome import Code, by_outcome, by_reason
 from turnout.receipts.index import Index, merged
 from turnout.receipts.retention import retain
 from turnout.receipts.store import Store
@@ -113,10 +113,6 @@ class Deliverer:
     def _facts(self, ref: str, number: int, lag: int) -> DestinationFacts:
         figures = self._store.figures(number)
         ledger = self._store.ledger_size(number)
-        outcomes: dict[str, int] = {}
-        for code, n in figures.codes.items():
-            if code != Code.NOT_OFFERED:
-                outcomes[OUTCOME_OF[code]] = outcomes.get(OUTCOME_OF[code], 0) + n
         keeper = self._keepers.get(ref)
         return DestinationFacts(
             lag=lag,
@@ -125,7 +121,9 @@ class Deliverer:
             dead_letters=figures.dead,
             drift=abs(figures.codes.get(Code.PENDING, 0) - ledger),
             attempts=figures.attempts,
-            outcomes=outcomes,
+            outcomes=by_outcome(figures.codes),
+            filtered=by_reason(figures.codes),
+            filter_failures=keeper.filter_failures if keeper else 0,
             trouble=keeper.trouble if keeper else "",
         )
 

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from turnout.model.requirement import Consent, Requirement
+
 SourceType = Literal["web", "mobile", "server"]
 Environment = Literal["production", "staging", "development"]
 IpMode = Literal["keep", "truncate", "drop"]
@@ -73,6 +75,10 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     settings: object
     event_names: frozenset[str] = frozenset()
     """Allow-list; empty means every event."""
+    consent: Consent | None = None
+    """What the user must have granted; None requires nothing."""
+    filter: str = ""
+    """A formula that must hold for the event; empty lets everything pass."""
     environment: Environment = "production"
     status: Literal["active", "inactive"] = "active"
     dry_mode: bool = False
@@ -81,6 +87,11 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ref(self) -> str:
         return f"{self.site}/{self.name}"
+
+    @property
+    def requirement(self) -> Requirement:
+        """What an event's content must meet."""
+        return Requirement(consent=self.consent, filter=self.filter)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

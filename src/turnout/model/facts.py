@@ -13,6 +13,10 @@ class DestinationFacts(msgspec.Struct, kw_only=True):
     drift: int = 0
     attempts: int = 0
     outcomes: dict[str, int] = {}
+    filtered: dict[str, int] = {}
+    """The filtered ones among the outcomes, by reason."""
+    filter_failures: int = 0
+    """Events that were stopped because the filter could not be evaluated; since the destination was started."""
     trouble: str = ""
 
 

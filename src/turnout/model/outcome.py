@@ -1,5 +1,6 @@
 """What became of one event at one destination (`destinations.md` §2)."""
 
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Literal
 
@@ -50,6 +51,24 @@ REASON_OF: dict[Code, str] = {
     Code.FILTERED_UNSUPPORTED: "unsupported_event",
 }
 """The reason where the code alone tells it; other reasons are in the ledger or the dead letters."""
+
+
+def by_outcome(codes: Mapping[Code, int]) -> dict[str, int]:
+    """How many of the offered events have each outcome."""
+    return _summed(codes, lambda code: OUTCOME_OF[code] if code != Code.NOT_OFFERED else None)
+
+
+def by_reason(codes: Mapping[Code, int]) -> dict[str, int]:
+    """How many of the filtered events were so for each reason."""
+    return _summed(codes, REASON_OF.get)
+
+
+def _summed(codes: Mapping[Code, int], word_of: Callable[[Code], str | None]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for code, n in codes.items():
+        if (word := word_of(code)) is not None:
+            found[word] = found.get(word, 0) + n
+    return found
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):

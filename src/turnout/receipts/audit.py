@@ -6,7 +6,7 @@ import msgspec
 
 from turnout.log.interface import Log
 from turnout.model.event import ACCEPTED, PROCESSED
-from turnout.model.outcome import OUTCOME_OF, Code
+from turnout.model.outcome import Code, by_outcome, by_reason
 from turnout.receipts import index
 from turnout.receipts.records import Registered
 from turnout.receipts.store import Store
@@ -18,6 +18,8 @@ class DestinationAudit(msgspec.Struct, kw_only=True):
     destination: str
     offered: int
     outcomes: dict[str, int]
+    filtered: dict[str, int] = {}
+    """Those among the outcomes that were filtered, by reason."""
     lag: int
     drift: int
     findings: list[str] = []
@@ -76,14 +78,13 @@ def _destination(store: Store, one: Registered, end: int) -> DestinationAudit:
     for code, n in store.db.execute("SELECT code, n FROM expired WHERE destination=?", (one.id,)):
         recount[code] += n
     drift = abs(missing) + _counters(store, one.id, recount, findings)
-    outcomes: Counter[str] = Counter()
-    for code, n in recount.items():
-        if code != Code.NOT_OFFERED:
-            outcomes[OUTCOME_OF[Code(code)]] += n
+    codes = {Code(code): n for code, n in recount.items()}
+    outcomes = by_outcome(codes)
     return DestinationAudit(
         destination=one.ref,
         offered=sum(outcomes.values()),
-        outcomes=dict(outcomes),
+        outcomes=outcomes,
+        filtered=by_reason(codes),
         lag=0 if one.removed else max(0, end - one.cursor),
         drift=drift,
         findings=findings,

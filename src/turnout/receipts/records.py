@@ -3,6 +3,10 @@
 import msgspec
 
 from turnout.model.outcome import Code
+from turnout.model.requirement import Requirement
+
+REPLAY = "replay"
+"""Why an event is in the ledger that was taken from the dead letters."""
 
 
 class Registered(msgspec.Struct, frozen=True):
@@ -66,13 +70,17 @@ class Step(msgspec.Struct):
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a ledger entry at `at_ms`: a final code (with a dead letter), or when to try again."""
+    """What became of a ledger entry at `at_ms`: a final code (with a dead letter), or when to try again.
+
+    `requirement` is what the event did not meet, if that is why.
+    """
 
     entry: LedgerEntry
     attempts: int
     at_ms: int
     code: Code | None = None
     dead: DeadLetter | None = None
+    requirement: Requirement | None = None
     due_ms: int = 0
     first_ms: int = 0
     reason: str = ""
@@ -122,5 +130,5 @@ def replayed(letter: DeadLetter, now_ms: int) -> LedgerEntry:
         attempts=0,
         first_ms=now_ms,
         due_ms=now_ms,
-        reason="replay",
+        reason=REPLAY,
     )

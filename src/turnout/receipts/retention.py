@@ -1,4 +1,4 @@
-"""Forgetting what is older than the replay window: outcome rows, dead letters, attempts, index runs."""
+"""Forgetting what is older than the replay window: outcome rows and what they rest on, dead letters, index runs."""
 
 from collections import Counter
 
@@ -18,7 +18,9 @@ def retain(store: Store, older_than_ms: int) -> bool:
         for one in store.registered():
             more |= _forget_outcomes(store, one, older_than_ms)
             more |= _forget_dead(store, one.id, older_than_ms)
-            more |= _forget_attempts(store, one.id, older_than_ms)
+            more |= _forget_each(store, "retried", one.id, older_than_ms)
+            more |= _forget_each(store, "stopped", one.id, older_than_ms)
+            _forget_requirements(store, one)
         for (first,) in store.db.execute("SELECT first FROM runs WHERE made_ms<?", (older_than_ms,)).fetchall():
             store.db.execute("DELETE FROM runs WHERE first=?", (first,))
             parts = [(prefix, first) for prefix in range(256)]
@@ -53,10 +55,19 @@ def _forget_dead(store: Store, destination: int, older_than_ms: int) -> bool:
     return gone == PORTION
 
 
-def _forget_attempts(store: Store, destination: int, older_than_ms: int) -> bool:
+def _forget_each(store: Store, table: str, destination: int, older_than_ms: int) -> bool:
     gone = store.db.execute(
-        "DELETE FROM retried WHERE destination=:id AND offset IN"
-        " (SELECT offset FROM retried WHERE destination=:id AND at_ms<:old LIMIT :most)",
+        f"DELETE FROM {table} WHERE destination=:id AND offset IN"
+        f" (SELECT offset FROM {table} WHERE destination=:id AND at_ms<:old LIMIT :most)",
         {"id": destination, "old": older_than_ms, "most": PORTION},
     ).rowcount
     return gone == PORTION
+
+
+def _forget_requirements(store: Store, one: Registered) -> None:
+    """Those that were replaced before the first event that is still kept."""
+    store.db.execute(
+        "DELETE FROM requirements WHERE destination=:id AND since<(SELECT max(since) FROM requirements"
+        " WHERE destination=:id AND since<=(SELECT min(base) FROM outcomes WHERE destination=:id))",
+        {"id": one.id},
+    )

@@ -7,6 +7,8 @@ the byte. Rows older than the replay window are summed up in `expired` and remov
 What must stay true:
 * Figures that are shown twice a second are in `counters`, never counted from rows: a destination that refuses
   everything has millions of dead letters.
+* What decided about an event's content (a `Requirement`) is kept with the outcome: `requirements` says what has been
+  in force from which offset on, `stopped` what was for an event that was decided again later.
 * A ledger row without `due_ms` waits behind an earlier event of the same user (`ordered`); the first one of each
   user always has one. So what is due is a look-up, however many wait.
 """
@@ -45,6 +47,14 @@ CREATE TABLE runs (first INTEGER PRIMARY KEY, next INTEGER NOT NULL, records INT
 CREATE TABLE run_parts (prefix INTEGER, first INTEGER, entries BLOB NOT NULL,
     PRIMARY KEY (prefix, first)) WITHOUT ROWID
 """
+_ADDED = """
+CREATE TABLE IF NOT EXISTS requirements (destination INTEGER, since INTEGER, requirement BLOB,
+    PRIMARY KEY (destination, since)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stopped (destination INTEGER, offset INTEGER, requirement BLOB, at_ms INTEGER,
+    PRIMARY KEY (destination, offset)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS stopped_age ON stopped (destination, at_ms)
+"""
+"""Came within format 1: an earlier release leaves them alone."""
 _CHECKPOINT_PAGES = 4000
 _BUSY_S = 2.0
 """How long to wait for another process's transaction; the worker's event loop stands still meanwhile."""
@@ -63,6 +73,8 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         version = _version(db) or _create(db)
+        if version <= FORMAT:
+            _complete(db)
         db.execute("SELECT count(*) FROM destinations").fetchone()
     except (sqlite3.Error, OSError) as error:
         if db is not None:
@@ -94,3 +106,11 @@ def _create(db: sqlite3.Connection) -> int:
                 db.execute(statement)
             db.execute(f"PRAGMA user_version={FORMAT}")
     return FORMAT
+
+
+def _complete(db: sqlite3.Connection) -> None:
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name='stopped_age'").fetchone() is None:
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            for statement in _ADDED.split(";"):
+                db.execute(statement)

@@ -19,6 +19,7 @@ import msgspec
 
 from turnout.model.errors import ReceiptsUnavailableError
 from turnout.model.outcome import Code
+from turnout.model.requirement import Requirement
 from turnout.receipts.records import (
     DeadLetter,
     Figures,
@@ -127,6 +128,20 @@ class Store:
         with self.transaction():
             self.db.execute("UPDATE destinations SET removed=1 WHERE id=?", (row[0],))
         return False
+
+    def enforce(self, destination: int, cursor: int, requirement: Requirement) -> int:
+        """Events from `cursor` on are decided with this requirement; gives since which offset they are.
+
+        That is earlier than `cursor` if it was in force already.
+        """
+        text = msgspec.json.encode(requirement)
+        sql = "SELECT since, requirement FROM requirements WHERE destination=? ORDER BY since DESC LIMIT 1"
+        row = next(self._rows(sql, destination), None)
+        if row is not None and row[1] == text:
+            return int(row[0])
+        with self.transaction():
+            self.db.execute("INSERT OR REPLACE INTO requirements VALUES (?,?,?)", (destination, cursor, text))
+        return cursor
 
     # steps
 
@@ -260,6 +275,9 @@ class Store:
         elif one.code == Code.DELIVERED_AFTER_RETRY:
             values = (destination, entry.offset, one.attempts, one.at_ms)
             self.db.execute("INSERT OR REPLACE INTO retried VALUES (?,?,?,?)", values)
+        elif one.requirement is not None:
+            stopped = (destination, entry.offset, msgspec.json.encode(one.requirement), one.at_ms)
+            self.db.execute("INSERT OR REPLACE INTO stopped VALUES (?,?,?,?)", stopped)
         if entry.user_key:
             self.db.execute(
                 "UPDATE ledger SET due_ms=? WHERE due_ms IS NULL AND seq=(SELECT min(seq) FROM ledger"

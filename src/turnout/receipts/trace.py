@@ -1,6 +1,7 @@
 """Everything that happened to one event, found by its id."""
 
 import sqlite3
+from typing import Literal
 
 import msgspec
 
@@ -16,13 +17,32 @@ from turnout.model.event import (
     decode_received,
 )
 from turnout.model.outcome import OUTCOME_OF, REASON_OF, Code
+from turnout.model.requirement import Requirement, granted
 from turnout.receipts import index
 from turnout.receipts.records import Registered
 from turnout.receipts.store import Store
 
+_JOINTS = {"all": " and ", "any": " or "}
+_GIVEN_CHARACTERS = 300
+
+
+class Shortfall(msgspec.Struct, kw_only=True):
+    """The consent that was required when the event was stopped, and what the event gives."""
+
+    required: tuple[str, ...]
+    mode: Literal["all", "any"]
+    given: tuple[str, ...]
+
+    def __str__(self) -> str:
+        given = ", ".join(self.given)[:_GIVEN_CHARACTERS] or "nothing"
+        return f"requires {_JOINTS[self.mode].join(self.required)}, given {given}"
+
 
 class Fate(msgspec.Struct, kw_only=True):
-    """What became of the event at one destination. `next_attempt_ms` only while it is pending."""
+    """What became of the event at one destination. `next_attempt_ms` only while it is pending.
+
+    `detail` is for a person; of an event that a filter stopped it is the filter. `consent` only if that stopped it.
+    """
 
     destination: str
     outcome: str
@@ -30,6 +50,7 @@ class Fate(msgspec.Struct, kw_only=True):
     detail: str = ""
     attempts: int = 0
     next_attempt_ms: int | None = None
+    consent: Shortfall | None = None
 
 
 class Trace(msgspec.Struct, kw_only=True):
@@ -45,6 +66,8 @@ class Trace(msgspec.Struct, kw_only=True):
     processed: bool = True
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[str, ...] = ()
+    derived_from: str = ""
+    derived: tuple[str, ...] = ()
     location: Location | None = None
     payload: msgspec.Raw | str = ""
     raw: str = ""
@@ -122,12 +145,16 @@ def _trace(log: Log, store: Store, offset: int, record: Processed) -> Trace:
         received_ms=record.received_ms,
         reasons=record.reasons,
         warnings=record.warnings,
+        derived_from=record.derived_from,
+        derived=record.derived,
         payload=_json_or_text(record.payload),
-        destinations=_fates(store, offset),
+        destinations=_fates(store, offset, record.payload),
     )
     if received is not None:
         found.endpoint, found.batch_index = received.endpoint, received.batch_index
         found.location = received.location
+        if record.derived_from:
+            return found
         found.raw = received.raw.decode("utf-8", "replace")
         if not record.payload:
             found.payload = _json_or_text(received.payload)
@@ -142,16 +169,17 @@ def _json_or_text(payload: bytes) -> msgspec.Raw | str:
     return msgspec.Raw(payload)
 
 
-def _fates(store: Store, offset: int) -> list[Fate]:
+def _fates(store: Store, offset: int, payload: bytes) -> list[Fate]:
     """At one moment, so that an event that is settled just now is not found between two places."""
     store.db.execute("BEGIN")
     try:
-        return [fate for one in store.registered() if (fate := _fate_at(store.db, one, offset)) is not None]
+        fates = [_fate_at(store.db, one, offset, payload) for one in store.registered()]
+        return [fate for fate in fates if fate is not None]
     finally:
         store.db.execute("ROLLBACK")
 
 
-def _fate_at(db: sqlite3.Connection, one: Registered, offset: int) -> Fate | None:
+def _fate_at(db: sqlite3.Connection, one: Registered, offset: int, payload: bytes) -> Fate | None:
     if offset >= one.cursor:
         # One that was removed will never come to it.
         return None if one.removed else Fate(destination=one.ref, outcome="waiting", reason="not reached yet")
@@ -162,7 +190,12 @@ def _fate_at(db: sqlite3.Connection, one: Registered, offset: int) -> Fate | Non
     if row is None or offset - row[0] >= len(row[1]):
         return None
     code = Code(row[1][offset - row[0]])
-    return _fate(db, one, offset, code) if code != Code.NOT_OFFERED else None
+    if code == Code.NOT_OFFERED:
+        return None
+    fate = _fate(db, one, offset, code)
+    if code in (Code.FILTERED_CONSENT, Code.FILTERED_CONDITION):
+        _explain(fate, code, _required(db, one.id, offset), payload)
+    return fate
 
 
 def _fate(db: sqlite3.Connection, one: Registered, offset: int, code: Code) -> Fate:
@@ -182,6 +215,27 @@ def _fate(db: sqlite3.Connection, one: Registered, offset: int, code: Code) -> F
         if row := db.execute(sql, where).fetchone():
             fate.reason, fate.detail, fate.attempts = row
     return fate
+
+
+def _required(db: sqlite3.Connection, destination: int, offset: int) -> Requirement:
+    """What was required of the event when its outcome was decided."""
+    row = db.execute(
+        "SELECT requirement, 1 AS later FROM stopped WHERE destination=:id AND offset=:offset UNION ALL"
+        " SELECT * FROM (SELECT requirement, 0 FROM requirements WHERE destination=:id AND since<=:offset"
+        " ORDER BY since DESC LIMIT 1) ORDER BY later DESC",
+        {"id": destination, "offset": offset},
+    ).fetchone()
+    return msgspec.json.decode(row[0], type=Requirement) if row is not None else Requirement()
+
+
+def _explain(fate: Fate, code: Code, required: Requirement, payload: bytes) -> None:
+    if code == Code.FILTERED_CONDITION:
+        fate.detail = required.filter
+    elif required.consent is not None:
+        event = msgspec.json.decode(payload)
+        given = granted(event) if isinstance(event, dict) else ()
+        fate.consent = Shortfall(required=required.consent.categories, mode=required.consent.mode, given=given)
+        fate.detail = str(fate.consent)
 
 
 def _processed_at(log: Log, offset: int) -> Processed | None:

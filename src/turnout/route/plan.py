@@ -1,4 +1,4 @@
-"""Whether an event goes to a destination (`processing.md` §7.1, and the allow-list of names)."""
+"""Whether an event is offered to a destination, without a look into it (`processing.md` §7.1, the allow-list)."""
 
 from turnout.model.config import Destination
 from turnout.model.event import ROUTED, Processed
@@ -6,7 +6,7 @@ from turnout.model.outcome import Code
 
 
 def offered(destination: Destination, record: Processed) -> Code | None:
-    """What routing alone decides for this pair; `None` means: send it.
+    """What is decided without the event's content; `None` means: ask the `Gate`, if there is one, or send it.
 
     `NOT_OFFERED` when the event was refused or failed, its source is not linked, or the destination is
     inactive; `FILTERED_EVENT_NAME` when the destination has an allow-list without this name.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from turnout.deliver.guard import Guard
 from turnout.deliver.reader import Reader
 from turnout.deliver.runner import Runner
 from turnout.destinations.interface import Event
@@ -99,7 +100,8 @@ class Rig:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Runner]:
         """A runner at work; stopped at the end, and then the sums must close."""
-        runner = Runner(self.settings, self.destination, Reader(self.log), self.store, self.clock)
+        guard = Guard(self.settings.ref, self.settings.requirement, self.clock)
+        runner = Runner(self.settings, self.destination, guard, Reader(self.log), self.store, self.clock)
         task = asyncio.create_task(runner.run())
         try:
             yield runner

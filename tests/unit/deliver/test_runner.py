@@ -154,13 +154,13 @@ def test_what_is_not_to_be_sent_is_not_sent(
 
 def test_what_waits_in_the_ledger_is_not_sent_in_dry_mode(tmp_path: Path) -> None:
     async def scenario() -> None:
-        rig = Rig(tmp_path, FakeDestination(lambda _: DOWN), IMPATIENT)
+        rig = Rig(tmp_path, FakeDestination(lambda _: DOWN))
         rig.add("a1")
         async with rig.running():
             await eventually(lambda: rig.store.pending(rig.id), "a failure")
         dry = rig.again(dry_mode=True)
         async with dry.running():
-            await dry.settled()
+            await dry.settled(passing_ms=1_000)
         assert dry.destination.sends == []
         assert dry.outcomes() == {"dry_run": 1}
 

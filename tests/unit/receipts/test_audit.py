@@ -55,7 +55,9 @@ def test_sums_that_close(log: MemoryLog, store: Store) -> None:
         "filtered": 2,
         "cancelled": 1,
     }
-    assert one(log, store) == DestinationAudit(destination=REF, offered=11, outcomes=outcomes, lag=0, drift=0)
+    filtered = {"event_name": 1, "consent": 1}
+    expected = DestinationAudit(destination=REF, offered=11, outcomes=outcomes, filtered=filtered, lag=0, drift=0)
+    assert one(log, store) == expected
 
 
 @pytest.mark.parametrize(
