@@ -97,6 +97,8 @@ def render(answer: Answer | Page, origin: bytes | None, keep_alive: bool, cookie
     """The whole response. `origin` is the request's header; it is echoed unless it isn't a plausible one."""
     if origin and (len(origin) > _ORIGIN_BYTES or not all(0x20 < byte < 0x7F for byte in origin)):
         origin = None
+    if isinstance(answer, Page) and answer.shared:
+        return _rendered(answer, None, keep_alive)
     if cookie or isinstance(answer, Page):
         return _render(answer, origin, keep_alive, cookie)
     return _rendered(answer, origin, keep_alive)

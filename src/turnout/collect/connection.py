@@ -6,7 +6,8 @@ back through `answer`, in the order of the requests, after the commit that made 
 
 What must stay true: one answer per request, never two; whatever can't be parsed ends the connection; a
 connection that is not making progress has a deadline that the server's sweep enforces; while a client does not
-read its answers we do not read its requests; what is held of a request that is not complete is accounted for.
+read its answers we do not read its requests; what is held of a request that is not complete, and of answers that are
+not read, is accounted for.
 """
 
 import asyncio
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 PIPELINE = 64
 """Answers a connection may wait for before we stop reading from it."""
+SLICE_BYTES = 8_192
+"""How much is parsed before we look whether the client reads what it is answered."""
 DRAIN_BYTES = 1 << 20
 """How much of a body that is too large we read and drop, so that the client gets to read the answer."""
 _IDLE, _HEAD, _BODY, _CLOSING = range(4)
@@ -53,9 +56,12 @@ class Connection(asyncio.Protocol):
         "_head",
         "_headers",
         "_held",
+        "_method",
+        "_owed",
         "_parser",
         "_paused",
         "_preface",
+        "_rest",
         "_server",
         "_size",
         "_state",
@@ -74,7 +80,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._state = _IDLE
-        self._url = b""
+        self._url = self._method = b""
         self._headers: dict[str, bytes] = {}
         self._body: bytes | bytearray = b""
         self._body_limit = 0
@@ -82,12 +88,14 @@ class Connection(asyncio.Protocol):
         self._head = 0  # of a request whose body is on its way: the bytes before it
         self._unseen = 0  # bytes since the parser last handed over a head or a piece of a body
         self._held = 0  # bytes of the incomplete request, as the server knows it
+        self._owed = 0  # bytes of answers that it does not read, as the server knows it
         self._drained = 0
         self._too_large = False
         self._paused = False  # we do not read
         self._choked = False  # the client does not read
         self._eof = False  # the client will send no more
         self._encrypted = False
+        self._rest = b""  # what came and is not parsed while the client does not read
         self._preface: bytes | None = None  # what has come of a header of the PROXY protocol, where one must come
         self._target: Target | None = None
         self.pending = 0
@@ -114,34 +122,19 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._preface is not None:
             data = self._introduced(self._preface + data)
-        if self._state == _CLOSING or not data:
+        if not data:
             return
-        if self._state == _IDLE:
-            self._begin()
-        self._unseen += len(data)
-        try:
-            while data:
-                try:
-                    self._parser.feed_data(data)
+        if len(data) <= SLICE_BYTES:
+            self._parse(data)
+        else:
+            # Small requests may have large answers: what a client doesn't read must not pile up here.
+            for start in range(0, len(data), SLICE_BYTES):
+                if self._choked:
+                    self._rest = data[start:]
                     break
-                except httptools.HttpParserUpgrade as upgrade:
-                    data = self._decline(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError:
-            log.exception("a request could not be decided")
-            if self._transport is not None:
-                self._transport.abort()
-            return
-        except httptools.HttpParserError:
-            self._end(Answer.BAD_REQUEST)
-            return
-        if self._unseen > REQUEST_LINE_BYTES + HEADER_BYTES:
-            self._end(Answer.HEADERS_TOO_LARGE)
-        waiting = self._unseen if self._state == _HEAD else self._head + len(self._body)
-        if waiting != self._held and self._state != _CLOSING:
-            if self._server.hold(waiting - self._held):
-                self._held = waiting
-            else:
-                self._end(Answer.UNAVAILABLE)
+                self._parse(data[start : start + SLICE_BYTES])
+        if self._state != _IDLE or self._held or self._choked:
+            self._account()
 
     def eof_received(self) -> bool:
         """Half-closed by the client: answers that are on their way still go out, then we close."""
@@ -155,6 +148,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = _CLOSING
         self._release()
+        self._server.owe(-self._owed)
+        self._owed = 0
         self._transport = None
         self._server.forget(self)
 
@@ -168,7 +163,12 @@ class Connection(asyncio.Protocol):
         self._choked = False
         if self._state != _CLOSING:
             self.deadline = self._server.now + self._server.limits.idle_s
-        if self.pending < PIPELINE:
+        rest, self._rest = self._rest, b""
+        if rest:
+            self.data_received(rest)
+        else:
+            self._account()
+        if self.pending < PIPELINE and not self._choked:
             self._resume()
 
     # httptools
@@ -202,7 +202,7 @@ class Connection(asyncio.Protocol):
         self._head = len(self._url) + self._size
         self._size = self._unseen = 0
         headers = self._headers
-        method = self._parser.get_method()
+        method = self._method = self._parser.get_method()
         target = self._target = server.target(self._url, headers.get("authorization"), method)
         self.deadline = server.now + server.limits.body_s
         if not well_framed(headers) or (method != b"POST" and self._parser.get_http_version() == "0.9"):
@@ -285,6 +285,47 @@ class Connection(asyncio.Protocol):
         if self._state == _IDLE and not self.pending and self._transport is not None:
             self._transport.close()
 
+    def _parse(self, data: bytes) -> None:
+        if self._state == _CLOSING:
+            return
+        if self._state == _IDLE:
+            self._begin()
+        self._unseen += len(data)
+        try:
+            while data:
+                try:
+                    self._parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:
+                    data = self._decline(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            log.exception("a request could not be decided")
+            if self._transport is not None:
+                self._transport.abort()
+            return
+        except httptools.HttpParserError:
+            self._end(Answer.BAD_REQUEST)
+            return
+        if self._unseen > REQUEST_LINE_BYTES + HEADER_BYTES:
+            self._end(Answer.HEADERS_TOO_LARGE)
+
+    def _account(self) -> None:
+        """Tell the server what we hold of this client's; where there is no room for it, end."""
+        if self._state == _CLOSING:
+            return
+        waiting = self._unseen if self._state == _HEAD else self._head + len(self._body) + len(self._rest)
+        if waiting != self._held:
+            if self._server.hold(waiting - self._held):
+                self._held = waiting
+            else:
+                self._end(Answer.UNAVAILABLE)
+        unread = self._transport.get_write_buffer_size() if self._choked and self._transport is not None else 0
+        if unread != self._owed:
+            if self._server.owe(unread - self._owed):
+                self._owed = unread
+            elif self._transport is not None:
+                self._transport.abort()
+
     def _begin(self) -> None:
         self._state = _HEAD
         self.deadline = self._server.now + self._server.limits.head_s
@@ -310,7 +351,7 @@ class Connection(asyncio.Protocol):
         assert target is not None
         headers, body = self._headers, self._body
         refused_bytes = self._size if self._too_large else -1
-        method = self._parser.get_method()
+        method = self._method
         self._release()
         self._url = b""
         self._headers = {}
@@ -371,7 +412,7 @@ class Connection(asyncio.Protocol):
         return data[header.size :]
 
     def _release(self) -> None:
-        self._body = b""
+        self._body = self._rest = b""
         if self._held:
             self._server.hold(-self._held)
             self._held = 0

@@ -48,6 +48,8 @@ class Limits(msgspec.Struct, frozen=True):
     connections: int = 10_000
     held_bytes: int = 256 << 20
     """Requests in hand: incomplete ones, and records that wait for their append."""
+    unsent_bytes: int = 64 << 20
+    """Answers that clients do not read, of those that let them pile up."""
     head_s: float = 10.0
     body_s: float = 30.0
     idle_s: float = 75.0
@@ -114,6 +116,7 @@ class CollectServer:
         self._connections: set[Connection] = set()
         self._handshakes: set[Connection] = set()
         self._held = 0
+        self._owed = 0
         self._told = float("-inf")
         self._group: list[_Item] = []
         self._group_bytes = 0
@@ -200,6 +203,13 @@ class CollectServer:
         if size > 0 and self._held + size > self.limits.held_bytes:
             return False
         self._held += size
+        return True
+
+    def owe(self, size: int) -> bool:
+        """Account for answers that are not read (negative: they were, after all); False if there is no room."""
+        if size > 0 and self._owed + size > self.limits.unsent_bytes:
+            return False
+        self._owed += size
         return True
 
     def surprise(self, what: str, **details: str) -> None:
