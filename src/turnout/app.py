@@ -11,6 +11,7 @@ import math
 import os
 import resource
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
@@ -131,7 +132,8 @@ async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Process and deliver until `stop`, then finish what is in hand."""
     from turnout.deliver.http import HttpDestination, open_session  # noqa: PLC0415 - aiohttp
-    from turnout.process.chain import STANDARD_CHAIN, Chain  # noqa: PLC0415 - the standard catalogue
+    from turnout.process.build import chain_for  # noqa: PLC0415 - the standard catalogue
+    from turnout.process.chain import Chain  # noqa: PLC0415
     from turnout.process.stage import ProcessStage  # noqa: PLC0415
 
     stream = open_log(settings)
@@ -151,13 +153,17 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         return registry.open_destination(destination.type, destination.settings, context)
 
     deliverer = Deliverer(stream, store, open_one, now_ms, settings.replay_ms)
+    hits: Counter[tuple[str, str]] = Counter()
+    chain = chain_for(watcher.snapshot, hits)
 
     def refresh() -> Chain:
+        nonlocal chain
         if (snapshot := watcher.refresh()) is not None:
+            chain = chain_for(snapshot, hits)
             deliverer.apply(snapshot)
             with _tolerated("configuration not kept for the next start"):
                 applied.remember(settings.data_dir, watcher.text)
-        return STANDARD_CHAIN
+        return chain
 
     refresh()
     stage = ProcessStage(stream, refresh, deliverer.wake)
@@ -167,6 +173,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         found.lag = stage.lag()
         found.events = {f"{source or '-'} {status}": n for (source, status), n in stage.events.items()}
         found.damage = stream.damage()
+        found.cleansing = {" ".join(key): n for key, n in hits.items()}
         found.destinations = deliverer.facts()
 
     with _maintained(stream):

@@ -22,7 +22,10 @@ def add(app: typer.Typer) -> None:
 
 
 def check(file: Annotated[Path, typer.Argument(help="The configuration file.")], json: Json = False) -> None:
-    """Say everything that is wrong with a configuration, each with its path and how to fix it."""
+    """Say everything that is wrong with a configuration, each with its path and how to fix it.
+
+    Warnings are for what works but is probably a mistake.
+    """
     try:
         snapshot = configfile.load(read(file), os.environ)
     except ConfigError as error:
@@ -33,8 +36,10 @@ def check(file: Annotated[Path, typer.Argument(help="The configuration file.")],
                 say(f"{file}: {problem}", "red")
         raise SystemExit(FAILED) from error
     if json:
-        print_json({"problems": []})
+        print_json({"problems": [], "warnings": snapshot.warnings})
         return
+    for warning in snapshot.warnings:
+        say(f"{file}: warning: {warning}", "yellow")
     say(
         f"{file}: fine. {len(snapshot.sites)} sites, {len(snapshot.sources)} sources, "
         f"{len(snapshot.destinations)} destinations"

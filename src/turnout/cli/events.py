@@ -130,6 +130,10 @@ def show(one: Trace) -> None:
         say(f"  reason     {reason.code}{where}: {reason.message}")
     for warning in one.warnings:
         say(f"  warning    {warning}")
+    if one.derived_from:
+        say(f"  derived    from {one.derived_from}")
+    for derived in one.derived:
+        say(f"  derived    {derived}")
     for fate in one.destinations:
         say(f"  {fate.destination:<20} {_fate(fate)}", _COLOURS.get(fate.outcome, ""))
 

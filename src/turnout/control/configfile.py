@@ -9,9 +9,12 @@ from typing import cast, get_args
 
 import msgspec
 
+from turnout.control import cleansing
+from turnout.control.changes import Findings
 from turnout.control.routing import consent_of, filter_of
 from turnout.control.yamlfile import expand, join, parse
 from turnout.destinations import registry
+from turnout.model.cleansing import Rule
 from turnout.model.config import Delivery, Destination, IpMode, Snapshot, Source
 from turnout.model.errors import ConfigError, Problem
 
@@ -34,7 +37,7 @@ _SOURCE_FIELDS = {
     "lenient_content_type": bool,
 }
 _CLIENT_SIDE_FIELDS = ("trust_client_ip", "cookie_requires_consent")
-_SITE_FIELDS = {"sources": dict, "destinations": dict, "first_party": list}
+_SITE_FIELDS = {"sources": dict, "destinations": dict, "first_party": list, "cleansing": list}
 _DESTINATION_FIELDS = {
     "type": str,
     "sources": list,
@@ -61,10 +64,12 @@ _SITES_FIX = 'start with sites: {"29": {sources: …}}'
 def load(text: str, environment: Mapping[str, str]) -> Snapshot:
     """The configuration in `text`, with variables from `environment`. Raises `ConfigError` with all problems."""
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     root = _mapping(expand(parse(text), environment, "", problems), "", {"sites": dict}, problems)
     sources: dict[str, Source] = {}
     destinations: dict[str, Destination] = {}
     first_party: dict[str, tuple[str, ...]] = {}
+    rules: list[Rule] = []
     sites = root.get("sites") or {}
     if not isinstance(sites, dict) or not sites:
         if not any(problem.path == "sites" for problem in problems):
@@ -77,6 +82,7 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
         first_party[site] = _domains(members, path, problems)
         for name, source in _members(members, "sources", path, problems):
             sources[f"{site}/{name}"] = _source(site, name, source, join(f"{path}.sources", name), problems)
+        rules += cleansing.read(site, members, path, sources, Findings(problems, warnings))
         for name, destination in _members(members, "destinations", path, problems):
             where = join(f"{path}.destinations", name)
             read = _destination(site, name, destination, where, sources, problems)
@@ -92,6 +98,8 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
         first_party={site: domains for site, domains in first_party.items() if domains},
         sources=sources,
         destinations=destinations,
+        cleansing=tuple(rules),
+        warnings=tuple(warnings),
     )
 
 

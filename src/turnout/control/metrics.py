@@ -39,6 +39,8 @@ class _Collected(Collector):
             yield _gauge("turnout_process_lag_events", "Events waiting to be processed", [], [([], worker.lag)])
             labels = ["source", "status"]
             yield _counter("turnout_processed_events", "Processed events, by verdict", labels, _split(worker.events))
+            hits = [(key.split(" ", 1), float(n)) for key, n in worker.cleansing.items()]
+            yield _counter("turnout_cleansing_hits", "Events that a rule applied to", ["site", "rule"], hits)
             yield from _delivering(worker.destinations)
 
 

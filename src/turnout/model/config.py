@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from turnout.model.cleansing import Rule
+from turnout.model.errors import Problem
 from turnout.model.requirement import Consent, Requirement
 
 SourceType = Literal["web", "mobile", "server"]
@@ -105,6 +107,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """By reference."""
     destinations: dict[str, Destination] = {}
     """By reference."""
+    cleansing: tuple[Rule, ...] = ()
+    """The rules of each site in the order in which they run."""
+    warnings: tuple[Problem, ...] = ()
+    """What works but is probably a mistake."""
 
 
 EMPTY = Snapshot(version="empty")

@@ -2,8 +2,8 @@
 
 `Received` is what the collector writes to the stream `accepted`: one per event, refused ones included.
 `Processed` is what the process stage makes of it in the stream `processed`: exactly one per `Received`,
-in the same order. Both are encoded as msgpack arrays, so fields are only ever added at the end, with a
-default; that keeps old logs readable.
+in the same order, each followed by those of the events derived from it. Both are encoded as msgpack arrays,
+so fields are only ever added at the end, with a default; that keeps old logs readable.
 """
 
 from typing import Literal
@@ -64,10 +64,11 @@ class Received(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Processed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One event after the processing chain, with its final verdict.
 
-    `offset` is the position of its `Received` in `accepted`. `payload` is compact JSON on one line, the
-    bytes that destinations get; empty unless the status is in `ROUTED` or `failed` (a failed event is
-    kept as it came, for replay). `user_key` orders events of one user: `user.consistent_anonymous_id`,
-    else `user.id`, else "".
+    `offset` is the position of its `Received` in `accepted`, or of its parent's for a derived event:
+    `derived_from` is the parent's id then, else "". `derived` has the ids of the events derived from it.
+    `payload` is compact JSON on one line, the bytes that destinations get; empty unless the status is in
+    `ROUTED` or `failed` (a failed event is kept as it came, for replay). `user_key` orders events of one
+    user: `user.consistent_anonymous_id`, else `user.id`, else "".
     """
 
     event_id: str
@@ -80,6 +81,8 @@ class Processed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     user_key: str = ""
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[str, ...] = ()
+    derived_from: str = ""
+    derived: tuple[str, ...] = ()
 
 
 encode = msgspec.msgpack.Encoder().encode

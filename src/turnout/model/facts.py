@@ -41,6 +41,8 @@ class Facts(msgspec.Struct, kw_only=True):
     """By "endpoint answer"."""
     events: dict[str, int] = {}
     """By "source status"; "-" stands for no source."""
+    cleansing: dict[str, int] = {}
+    """Events that a rule applied to, by "site label"; a label may have spaces."""
     refusals: dict[str, int] = {}
     suppressed: dict[str, int] = {}
     """Refusals counted but not recorded, by reason."""

@@ -1,13 +1,19 @@
-"""One event through the steps: a `Received` in, exactly one `Processed` out (`processing.md` §1, §5.3).
+"""One event through the steps: a `Received` in, its `Processed` out (`processing.md` §1, §4.5, §5.3).
 
 A step is a function that changes a `Draft`. Steps run in order; one that refuses or filters the event ends
 the chain. A step that raises costs the event its delivery and nothing else: it is kept as it came, with
 status `failed`, the step's name and the error, for replay.
+
+A step may derive events. Each gets a `Processed` of its own right behind that of its parent, and runs through the
+steps that are for derived events too. None derives more, so there is no loop. What a failed event derived is
+dropped: its replay derives it again, with the same ids.
 """
+
+from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -21,7 +27,10 @@ from turnout.model.event import (
     decode_received,
     encode,
 )
-from turnout.process.check import check
+
+if TYPE_CHECKING:
+    # Only for its type: whoever has no formulas does without the language.
+    from turnout.formula.run import Run
 
 _SEVERITY: dict[Status, int] = {
     "valid": 0,
@@ -38,13 +47,22 @@ _encode_event = msgspec.json.Encoder().encode
 
 
 class Draft(msgspec.Struct):
-    """An event on its way through the steps. `source` is "site/source"."""
+    """An event on its way through the steps. `source` is "site/source", `event_id` the id it was received with.
+
+    `derived_from` is the id of its parent, "" for an event that was received. `derived` takes the events that
+    steps derive from it; `run` is for the formulas on it, which share one.
+    """
 
     event: dict[str, object]
     source: str
     status: Status
     reasons: tuple[Reason, ...]
     warnings: tuple[str, ...]
+    event_id: str = ""
+    received_ms: int = 0
+    derived_from: str = ""
+    derived: list[Received] = []
+    run: Run | None = None
 
     def settle(self, status: Status) -> None:
         """Take this status unless the event already has a worse one (`processing.md` §5.3)."""
@@ -53,40 +71,37 @@ class Draft(msgspec.Struct):
 
 
 class Step(NamedTuple):
-    """`run` changes the draft in place; `name` is what reasons and logs call it."""
+    """`run` changes the draft in place; `name` is what reasons and logs call it.
+
+    `for_derived`: whether derived events, too, run through it.
+    """
 
     name: str
     run: Callable[[Draft], None]
+    for_derived: bool = True
 
 
 Chain = tuple[Step, ...]
 
 
-def check_event(draft: Draft) -> None:
-    """Stage 6: flags violations in the event, its reasons and its status."""
-    violations = check(draft.event)
-    if not violations:
-        return
-    draft.settle("invalid_accepted")
-    known = {reason.path for reason in draft.reasons}
-    draft.reasons += tuple(Reason(v.rule, v.path, v.message) for v in violations if v.path not in known)
-    context = draft.event.get("context")
-    if context is None:
-        context = draft.event["context"] = {}
-    if isinstance(context, dict):
-        context["dataquality"] = {"violations": [msgspec.structs.asdict(v) for v in violations]}
+def process(received: Received, offset: int, chain: Chain) -> list[Processed]:
+    """The final record of this event, then those of the events derived from it. Never raises.
 
-
-STANDARD_CHAIN: Chain = (Step("check", check_event),)
-
-
-def process(received: Received, offset: int, chain: Chain) -> Processed:
-    """The final record of this event; `offset` is its position in `accepted`. Never raises.
-
-    What the collector refused passes through without its payload.
+    `offset` is its position in `accepted`. What the collector refused passes through without its payload.
     """
     if received.status not in ROUTED:
-        return _outcome(received, offset, received.status, received.reasons, received.warnings)
+        return [_outcome(received, offset, received.status, received.reasons, received.warnings)]
+    derived: list[Received] = []
+    own = _through(received, offset, chain, "", derived)
+    if not derived or own.status == "failed":
+        return [own]
+    entry = tuple(step for step in chain if step.for_derived)
+    own = msgspec.structs.replace(own, derived=tuple(one.event_id for one in derived))
+    return [own, *(_through(one, offset, entry, own.event_id, []) for one in derived)]
+
+
+def _through(received: Received, offset: int, chain: Chain, parent: str, derived: list[Received]) -> Processed:
+    """The event's own record; what it derives is added to `derived`."""
     doing = "decode"
     try:
         draft = Draft(
@@ -95,20 +110,25 @@ def process(received: Received, offset: int, chain: Chain) -> Processed:
             received.status,
             received.reasons,
             received.warnings,
+            received.event_id,
+            received.received_ms,
+            parent,
+            derived,
         )
         for step in chain:
             doing = step.name
             step.run(draft)
             if draft.status not in ROUTED:
-                return _outcome(received, offset, draft.status, draft.reasons, draft.warnings)
+                return _outcome(received, offset, draft.status, draft.reasons, draft.warnings, parent)
         doing = "encode"
         payload = _encode_event(draft.event)
     except Exception as error:  # noqa: BLE001  (whatever a step raises must not stop the stream)
-        return _failed(received, offset, doing, error)
+        return _failed(received, offset, doing, error, parent)
+    name = draft.event.get("event_name")
     return Processed(
         received.event_id,
         received.source,
-        received.name,
+        name if isinstance(name, str) else "",
         draft.status,
         received.received_ms,
         offset,
@@ -116,17 +136,18 @@ def process(received: Received, offset: int, chain: Chain) -> Processed:
         _user_key(draft.event),
         draft.reasons,
         draft.warnings,
+        parent,
     )
 
 
 def process_batch(batch: Batch, chain: Chain) -> tuple[list[bytes], Counter[tuple[str, Status]]]:
-    """The encoded `Processed` of every record of the batch, and how many there are by (source, status)."""
+    """The encoded `Processed` of every record of the batch, in order, and how many by (source, status)."""
     records: list[bytes] = []
     counts: Counter[tuple[str, Status]] = Counter()
     for offset, record in enumerate(batch.records, batch.base):
-        processed = process(_received(record, offset, batch.appended_ms), offset, chain)
-        counts[processed.source, processed.status] += 1
-        records.append(encode(processed))
+        for processed in process(_received(record, offset, batch.appended_ms), offset, chain):
+            counts[processed.source, processed.status] += 1
+            records.append(encode(processed))
     return records, counts
 
 
@@ -140,7 +161,12 @@ def _received(record: bytes, offset: int, appended_ms: int) -> Received:
 
 
 def _outcome(
-    received: Received, offset: int, status: Status, reasons: tuple[Reason, ...], warnings: tuple[str, ...]
+    received: Received,
+    offset: int,
+    status: Status,
+    reasons: tuple[Reason, ...],
+    warnings: tuple[str, ...],
+    parent: str = "",
 ) -> Processed:
     """The record of an event that goes no further. Only a failed one keeps its payload, for replay."""
     return Processed(
@@ -154,12 +180,13 @@ def _outcome(
         "",
         reasons,
         warnings,
+        parent,
     )
 
 
-def _failed(received: Received, offset: int, doing: str, error: Exception) -> Processed:
+def _failed(received: Received, offset: int, doing: str, error: Exception, parent: str) -> Processed:
     reason = Reason("step_failed", "", f"{doing}: {_told(error)}")
-    return _outcome(received, offset, "failed", (*received.reasons, reason), received.warnings)
+    return _outcome(received, offset, "failed", (*received.reasons, reason), received.warnings, parent)
 
 
 def _told(error: Exception) -> str:

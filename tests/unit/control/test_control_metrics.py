@@ -34,6 +34,7 @@ def status() -> Status:
         beat_ms=0,
         lag=8,
         events={"29/shop invalid_accepted": 6},
+        cleansing={"29 Old orders": 5},
         destinations={
             "29/orders": DestinationFacts(
                 lag=9,
@@ -92,6 +93,7 @@ def test_every_figure_is_there() -> None:
         (figure("turnout_connections"), 3),
         (figure("turnout_process_lag_events"), 8),
         (figure("turnout_processed_events_total", source="29/shop", status="invalid_accepted"), 6),
+        (figure("turnout_cleansing_hits_total", site="29", rule="Old orders"), 5),
         (figure("turnout_destination_lag_events", destination="29/orders"), 9),
         (figure("turnout_ledger_events", destination="29/orders"), 2),
         (figure("turnout_dead_letters", destination="29/orders"), 1),

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from turnout.log.interface import Batch
 from turnout.model.event import ROUTED, Processed, Reason, Received, Status, decode_processed, encode
+from turnout.process.build import STANDARD_CHAIN
 from turnout.process.catalogue import CATALOGUE
-from turnout.process.chain import STANDARD_CHAIN, Chain, Draft, Step, process, process_batch
+from turnout.process.chain import Chain, Draft, Step, process, process_batch
 
 SAMPLE = Path(__file__).with_name("sample_event.json").read_bytes()
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -21,6 +22,12 @@ SEVERITY: list[Status] = ["valid", "invalid_accepted", "invalid_rejected", "filt
 
 def received(payload: bytes = SAMPLE, status: Status = "valid", name: str = "search") -> Received:
     return Received("e-1", "29/shop", name, status, 1700000000000, payload)
+
+
+def one(received: Received, offset: int, chain: Chain) -> Processed:
+    """The only record that an event gives."""
+    (record,) = process(received, offset, chain)
+    return record
 
 
 def settling(*statuses: Status) -> Chain:
@@ -50,7 +57,7 @@ def test_worst_status_wins(first: Status, second: Status) -> None:
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_status_decides_what_is_kept_and_whether_later_steps_run(status: Status) -> None:
-    done = process(received(b'{"event_name": "x"}'), 7, settling(status, "valid"))
+    done = one(received(b'{"event_name": "x"}'), 7, settling(status, "valid"))
     assert done.status == status
     if status in ROUTED:
         assert done.payload == b'{"event_name":"x"}'
@@ -63,13 +70,13 @@ def test_a_status_decides_what_is_kept_and_whether_later_steps_run(status: Statu
 @pytest.mark.parametrize("status", [status for status in STATUSES if status not in ROUTED])
 def test_what_the_collector_refused_passes_through(status: Status) -> None:
     refused = Received("e-1", "29/", "search", status, 5, b"[1", (Reason("invalid_json", "", "at 2"),), ("w",), b"raw")
-    done = process(refused, 7, ((Step("broken", broken)),))
+    done = one(refused, 7, ((Step("broken", broken)),))
     kept = b"[1" if status == "failed" else b""
     assert done == Processed("e-1", "29/", "search", status, 5, 7, kept, "", refused.reasons, ("w",))
 
 
 def test_the_mission_sample() -> None:
-    done = process(received(), 7, STANDARD_CHAIN)
+    done = one(received(), 7, STANDARD_CHAIN)
     message = "should match the e-mail address pattern"
     assert (done.event_id, done.source, done.name) == ("e-1", "29/shop", "search")
     assert (done.received_ms, done.offset, done.user_key) == (1700000000000, 7, "67892")
@@ -85,13 +92,13 @@ def test_the_mission_sample() -> None:
 
 def test_a_valid_event_carries_no_quality_block() -> None:
     payload = b'{"event_name": "custom", "a": 1, "a": [2, "\\u00e9\\n"],\n "user": null}'
-    done = process(received(payload), 0, STANDARD_CHAIN)
+    done = one(received(payload), 0, STANDARD_CHAIN)
     assert (done.status, done.reasons, done.user_key) == ("valid", (), "")
     assert done.payload == '{"event_name":"custom","a":[2,"é\\n"],"user":null}'.encode()
 
 
 def test_violations_make_a_context_where_there_is_none() -> None:
-    done = process(received(b'{"event_name":"search","search_term":"a","context":null}'), 0, STANDARD_CHAIN)
+    done = one(received(b'{"event_name":"search","search_term":"a","context":null}'), 0, STANDARD_CHAIN)
     context = msgspec.json.decode(done.payload)["context"]
     assert [entry["path"] for entry in context["dataquality"]["violations"]] == ["user"]
 
@@ -102,7 +109,7 @@ def test_the_collectors_reasons_come_first_and_are_not_repeated() -> None:
         reasons=(Reason("invalid_type", "user", "user must be an object"),),
         warnings=("filled_event_id",),
     )
-    done = process(taken, 0, STANDARD_CHAIN)
+    done = one(taken, 0, STANDARD_CHAIN)
     assert [(reason.code, reason.path) for reason in done.reasons] == [
         ("invalid_type", "user"),
         ("missing_required", "context.event_id"),
@@ -124,12 +131,12 @@ def test_the_collectors_reasons_come_first_and_are_not_repeated() -> None:
     ],
 )
 def test_user_key(user: str, key: str) -> None:
-    assert process(received(f'{{"event_name":"x","user":{user}}}'.encode()), 0, STANDARD_CHAIN).user_key == key
+    assert one(received(f'{{"event_name":"x","user":{user}}}'.encode()), 0, STANDARD_CHAIN).user_key == key
 
 
 def test_a_failing_step_keeps_the_event_as_it_came() -> None:
     chain = (*STANDARD_CHAIN, Step("broken", broken), *settling("valid"))
-    done = process(received(), 3, chain)
+    done = one(received(), 3, chain)
     assert (done.status, done.payload, done.offset) == ("failed", SAMPLE, 3)
     assert done.reasons == (Reason("step_failed", "", "broken: KeyError: 'discount'"),)
     assert done.warnings == ()
@@ -137,7 +144,7 @@ def test_a_failing_step_keeps_the_event_as_it_came() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"[]", b'{"a":', b"\xff", b'{"a":"\xff"}', b"[" * 100_000])
 def test_a_payload_that_is_no_object_fails_and_is_kept(payload: bytes) -> None:
-    done = process(received(payload), 0, STANDARD_CHAIN)
+    done = one(received(payload), 0, STANDARD_CHAIN)
     assert (done.status, done.payload) == ("failed", payload)
     assert done.reasons[0].code == "step_failed"
     assert done.reasons[0].message.startswith("decode: ")
@@ -183,18 +190,18 @@ events = st.fixed_dictionaries(
 
 @given(events | st.dictionaries(st.text(), json_values))
 def test_any_json_object_gives_one_routed_line(event: dict[str, object]) -> None:
-    done = process(received(msgspec.json.encode(event)), 1, STANDARD_CHAIN)
+    done = one(received(msgspec.json.encode(event)), 1, STANDARD_CHAIN)
     assert done.status in ROUTED, done.reasons
     assert b"\n" not in done.payload
     sent = msgspec.json.decode(done.payload)
     assert set(event) <= set(sent)
     assert (done.status == "valid") == (not done.reasons)
     if isinstance(event.get("context"), dict):
-        again = process(received(done.payload), 1, STANDARD_CHAIN)
+        again = one(received(done.payload), 1, STANDARD_CHAIN)
         assert (again.status, again.reasons, again.payload) == (done.status, done.reasons, done.payload)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_give_one_record(payload: bytes) -> None:
-    done = process(received(payload), 1, STANDARD_CHAIN)
+    done = one(received(payload), 1, STANDARD_CHAIN)
     assert done.status in ROUTED or (done.status, done.payload) == ("failed", payload)

@@ -10,7 +10,8 @@ from turnout.log.interface import Batch, Commit
 from turnout.log.memory import MemoryLog
 from turnout.model.errors import LeaseLostError, LogFullError, LogUnavailableError
 from turnout.model.event import ACCEPTED, PROCESSED, Received, decode_processed, encode
-from turnout.process.chain import STANDARD_CHAIN, Chain, Draft, Step
+from turnout.process.build import STANDARD_CHAIN
+from turnout.process.chain import Chain, Draft, Step
 from turnout.process.stage import GROUP, ProcessStage
 
 
@@ -90,6 +91,24 @@ def test_a_restart_goes_on_where_the_last_one_ended() -> None:
     log.append(ACCEPTED, records(5, first=10))
     run_until(ProcessStage(log, standard, lambda: None), lambda: log.end(PROCESSED) == 15)
     assert ids(log) == [f"e-{number}" for number in range(15)]
+
+
+def deriving(draft: Draft) -> None:
+    child = Received(f"{draft.event_id}+", draft.source, "y", "valid", 1, b'{"event_name":"y"}')
+    draft.derived.append(child)
+
+
+def test_derived_records_come_behind_their_parents_also_when_the_log_refuses_them_first() -> None:
+    log = ShakyLog(LogFullError("no room"))
+    for first in range(0, 500, 250):
+        log.append(ACCEPTED, records(250, first=first))
+    stage = ProcessStage(log, lambda: (Step("derive", deriving, for_derived=False),), lambda: None)
+    run_until(stage, lambda: log.end(PROCESSED) == 1000)
+    assert ids(log) == [name for number in range(500) for name in (f"e-{number}", f"e-{number}+")]
+    offsets = [decode_processed(record).offset for batch in read(log) for record in batch.records]
+    assert offsets == [number // 2 for number in range(1000)]
+    assert stage.events == {("29/shop", "valid"): 1000}
+    assert stage.lag() == 0
 
 
 def test_a_full_log_delays_and_loses_nothing() -> None:

@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from turnout.model.event import Reason
 from turnout.process.catalogue import CUSTOM, STANDARD
+from turnout.process.chain import Draft, Step
 from turnout.process.checkers import MOST_FINDINGS, Finding
 
 
@@ -22,6 +24,24 @@ class Violation(msgspec.Struct, frozen=True):
     rule: str
     action: Literal["accepted", "omitted", "rejected"]
     message: str
+
+
+def check_event(draft: Draft) -> None:
+    """Stage 6: flags violations in the event, its reasons and its status."""
+    violations = check(draft.event)
+    if not violations:
+        return
+    draft.settle("invalid_accepted")
+    known = {reason.path for reason in draft.reasons}
+    draft.reasons += tuple(Reason(v.rule, v.path, v.message) for v in violations if v.path not in known)
+    context = draft.event.get("context")
+    if context is None:
+        context = draft.event["context"] = {}
+    if isinstance(context, dict):
+        context["dataquality"] = {"violations": [msgspec.structs.asdict(v) for v in violations]}
+
+
+CHECK = Step("check", check_event)
 
 
 def check(event: dict[str, object]) -> list[Violation]:

@@ -1,0 +1,191 @@
+"""Rows of `modify_properties`, compiled (`processing.md` §4.3).
+
+What must stay true: a row does all that it says, or nothing. Values are computed before the first is written, and
+what exceeds a bound (`formulas.md` §11) leaves the event alone, with a warning in the run. The bounds hold for a
+row over all elements of an array together. What is written shares nothing with the rest of the event.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from turnout.formula import FAILED, Run, compile_formula
+from turnout.formula.errors import LimitError
+from turnout.formula.limits import RESULT_BYTES, WORK
+from turnout.formula.paths import present, split, steps, walk
+from turnout.formula.tree import walk as nodes
+from turnout.model.cleansing import Change
+from turnout.process.places import Place, places
+
+Event: TypeAlias = dict[str, object]
+Apply: TypeAlias = Callable[[Event, Run], None]
+"""Changes the event in place. Never raises; surprises leave warnings in the run."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_NUMBER_BYTES = 8
+
+
+def compiled(change: Change) -> Apply:
+    """What a row does. Raises `FormulaError` for a formula that cannot work."""
+    match change.action:
+        case "set":
+            return _set(change.property, change.other)
+        case "map":
+            return _map(change.property, change.other)
+        case "delete":
+            return _delete(change.property)
+        case "rename":
+            return _rename(change.property, change.other)
+
+
+def _set(target: str, text: str) -> Apply:
+    formula = compile_formula(text)
+    parts = split(target)
+    path = steps(parts)
+    if len(parts) == 1:
+
+        def whole(event: Event, run: Run) -> None:
+            value = formula.value(run)
+            if value is not FAILED:
+                event[target] = value
+
+        return whole
+    # Elements that a path leads on into are objects, for which the array's own path does not matter.
+    inside = compile_formula(text, within=parts[0])
+    turn = 1 + sum(1 for _ in nodes(formula.tree))
+
+    def each(event: Event, run: Run) -> None:
+        found = places(event, path)
+        spent = 0
+        values: list[object] = []
+        for place in found:
+            if place.elements:
+                element, _, number = place.elements[-1]
+                value = inside.value(run, element, number)
+            else:
+                value = formula.value(run)
+            spent += turn + WORK - run.left
+            if spent > WORK and len(found) > 1:
+                run.warn("limit", "too much work for one formula over an array")
+                return
+            if value is FAILED:
+                return
+            values.append(value)
+        if len(found) == 1:
+            found[0].put(values[0])
+        else:
+            _put(found, values, run)
+
+    return each
+
+
+def _map(target: str, source: str) -> Apply:
+    path, read = steps(split(target)), _reader(target, source)
+
+    def run_map(event: Event, run: Run) -> None:
+        found = read(event, run, places(event, path))
+        _put([one.place for one in found], [one.value for one in found], run)
+
+    return run_map
+
+
+def _delete(target: str) -> Apply:
+    path = steps(split(target))
+
+    def run_delete(event: Event, run: Run) -> None:
+        for place in places(event, path):
+            place.remove()
+
+    return run_delete
+
+
+def _rename(source: str, target: str) -> Apply:
+    parts = split(source)
+    path, target_path, read = steps(parts), steps(split(target)), _reader(target, source)
+    if split(target)[:-1] == parts[:-1]:
+        old, new = parts[-1], split(target)[-1]
+
+        def in_place(event: Event, run: Run) -> None:
+            for place in places(event, path):
+                if place.last and isinstance(place.holder, dict) and old in place.holder:
+                    place.holder[new] = place.holder.pop(old)
+
+        return in_place
+
+    def move(event: Event, run: Run) -> None:
+        found = read(event, run, places(event, target_path))
+        values = _copies([one.value for one in found], run)
+        if values is None:
+            return
+        for base, at in {id(one.base): (one.base, one.at) for one in found}.values():
+            for place in places(base, path, at):
+                place.remove()
+        for one, value in zip(found, values, strict=True):
+            one.place.put(value)
+
+    return move
+
+
+class _Found(NamedTuple):
+    """The value for a place, read from `base` by the segments of its path from `at` on."""
+
+    place: Place
+    base: object
+    at: int
+    value: object
+
+
+def _reader(target: str, source: str) -> Callable[[Event, Run, Iterable[Place]], list[_Found]]:
+    """Reads the source for each place of a target; places without one are left out.
+
+    Where both paths cross the same array, an element's value comes from that element.
+    """
+    path = steps(split(source))
+    together = 0
+    for one, other in zip(split(source)[:-1], split(target), strict=False):
+        if one != other:
+            break
+        together += 1
+    paired = {at for at in range(1, together + 1) if path[at][1] is None}
+
+    def read(event: Event, run: Run, found: Iterable[Place]) -> list[_Found]:
+        run.left = WORK
+        values: list[_Found] = []
+        try:
+            for place in found:
+                base, at = next(((value, at) for value, at, _ in reversed(place.elements) if at in paired), (event, 0))
+                if present(run, base, path, at):
+                    values.append(_Found(place, base, at, walk(run, base, path, at)))
+        except LimitError as error:
+            run.warn("limit", str(error))
+            return []
+        return values
+
+    return read
+
+
+def _put(found: list[Place], values: list[object], run: Run) -> None:
+    copies = _copies(values, run)
+    if copies is not None:
+        for place, value in zip(found, copies, strict=True):
+            place.put(value)
+
+
+def _copies(values: list[object], run: Run) -> list[object] | None:
+    """Deep copies; None, with a warning, if they are larger together than a result may be."""
+    left = RESULT_BYTES
+    copies: list[object] = []
+    for value in values:
+        if isinstance(value, list | dict):
+            text = _encode(value)
+            left -= len(text)
+            copies.append(_decode(text))
+        else:
+            left -= len(value) if isinstance(value, str) else _NUMBER_BYTES
+            copies.append(value)
+        if left < 0:
+            run.warn("limit", f"values larger than {RESULT_BYTES} bytes")
+            return None
+    return copies
