@@ -24,7 +24,7 @@ from turnout.receipts.trace import trace
 from turnout.testing.log_suite import drain
 
 RELEASES = sorted(Path(__file__).parent.glob("data-*"))
-IDS = [str(event["context"]["event_id"]) for _, event in EVENTS]
+IDS = [event_id for _, _, event_id in EVENTS]
 
 
 @pytest.fixture(params=RELEASES, ids=lambda place: place.name)
@@ -70,7 +70,7 @@ def test_the_sums_close(log: SqliteLog, store: Store) -> None:
     report = audit(log, store)
     assert report.closes
     outcomes = {one.destination: one.outcomes for one in report.destinations}
-    names = Counter((source, str(event["event_name"])) for source, event in EVENTS)
+    names = Counter((source, name) for source, name, _ in EVENTS)
     assert outcomes["29/archive"] == {"delivered": len(EVENTS)}
     assert outcomes["29/hook"] == {"pending": names["backend", "purchase"], "filtered": names["backend", "login"]}
     assert outcomes["29/gone"] == {"error": names["shop", "page_view"]}
