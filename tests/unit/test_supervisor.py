@@ -36,7 +36,8 @@ class Supervised(Server):
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Supervised]:
-    with Supervised(tmp_path / "data", CONFIG) as server:
+    server = Supervised(tmp_path / "data", CONFIG)
+    with server:
         yield server
 
 
