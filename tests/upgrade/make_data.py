@@ -3,8 +3,8 @@
     python -m tests.upgrade.make_data tests/upgrade/data-1
 
 A real server takes the events below and is stopped cleanly. Two destinations: a file, and a webhook that nobody
-answers, so that there are deliveries, waiting events (due a minute later) and dead letters. Run it only for a new format; never again for
-an old one, whose data is what that release really wrote.
+answers, so that there are deliveries, waiting events (due a minute later) and dead letters. Run it only for a new
+format; never again for an old one, whose data is what that release really wrote.
 """
 
 import shutil
