@@ -30,7 +30,7 @@ run: setup ## start the server with a demo site
 	$(BIN)/turnout serve --config examples/demo.yaml
 
 test: setup check ## the whole test suite
-	@tools/system.sh curl:curl gcc:gcc chromium:chromium nginx:nginx-light
+	@tools/system.sh curl:curl gcc:gcc chromium:chromium nginx:nginx-light caddy:caddy openssl:openssl
 	$(BIN)/pytest
 
 check: setup ## formatting, lint, types, import contracts
