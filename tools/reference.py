@@ -80,6 +80,7 @@ def metric_table() -> str:
         started_ms=0,
         beat_ms=0,
         events={"29/shop valid": 1},
+        cleansing={"29 Old orders": 1},
         destinations={"29/archive": one},
     )
     status = Status(
