@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from turnout.model.event import ACCEPTED, PROCESSED, Processed, encode
 from turnout.model.outcome import DELIVERED, Result
 from turnout.receipts.audit import DestinationAudit, audit
 from turnout.receipts.store import Store
+from turnout.receipts.trace import Fate, trace
 
 DOWN = Result("retry", "connection_failed")
 Answer = Callable[[Event], Result]
@@ -96,6 +97,19 @@ class Rig:
             for one in ids
         ]
         self.log.append(PROCESSED, [encode(record) for record in records])
+
+    def put(self, events: Mapping[str, bytes], name: str = "purchase") -> None:
+        """Append one batch to `processed`: payloads by event id; the user is the first letter of the id."""
+        records = [
+            Processed(one, "29/shop", name, "valid", self.clock(), 0, payload, one[0])
+            for one, payload in events.items()
+        ]
+        self.log.append(PROCESSED, [encode(record) for record in records])
+
+    def fate(self, event_id: str) -> Fate:
+        """What a trace says of an event at the destination."""
+        (found,) = trace(self.log, self.store, event_id)
+        return next(fate for fate in found.destinations if fate.destination == self.settings.ref)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Runner]:
