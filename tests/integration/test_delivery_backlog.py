@@ -115,7 +115,7 @@ def assert_complete_and_ordered(partner: Partner) -> None:
     for request in partner.received:
         for one in request.events():
             if one.event_name == "view":
-                user = one.user["id"]
+                user = str(one.user["id"])
                 assert last.get(user, -1) < one.n, f"{user}: {one.n} came after {last[user]}"
                 last[user] = one.n
                 seen += 1

@@ -36,7 +36,7 @@ class Event(msgspec.Struct):
 
     event_name: str
     context: Context
-    user: dict[str, str] = {}
+    user: dict[str, object] = {}
     n: int = -1
 
 
