@@ -3,7 +3,8 @@
 What must stay true:
 
 * A batch of `accepted` and the cursor behind it reach the log in one transaction, so after any crash every
-  `Received` has exactly one `Processed`, and every event derived from it one behind that. That is why batches are never split between two appends.
+  `Received` has exactly one `Processed`, and so has every event derived from it, behind that. That is why
+  batches are never split between two appends.
 * While the log takes nothing, the same records are offered again until it does; nothing is skipped.
 * The chain is asked for after the records are there. An event accepted after a change of the configuration
   is therefore never processed with what was before.

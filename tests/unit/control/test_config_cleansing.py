@@ -48,6 +48,10 @@ def test_everything_left_out_has_its_default() -> None:
     )
 
 
+def test_sources_that_are_named_are_the_only_ones() -> None:
+    assert only({**RULE, "sources": ["shop"]}).sources == {"29/shop"}
+
+
 def test_everything_given_is_taken() -> None:
     given = {
         "label": "Old orders",

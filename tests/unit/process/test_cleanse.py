@@ -90,10 +90,12 @@ def test_a_renamed_event_keeps_its_first_name() -> None:
 def test_a_filtered_event_goes_no_further_and_names_the_rule() -> None:
     hits: Counter[tuple[str, str]] = Counter()
     rules = (rule("no bots", FilterEvent(), "bot"), modify("after", Change("set", "a", "1")))
-    (record,) = process(received({"event_name": "x", "bot": True}), 4, chain(*rules, hits=hits))
+    built = chain(*rules, hits=hits)
+    assert hits == {("29", "no bots"): 0, ("29", "after"): 0}
+    (record,) = process(received({"event_name": "x", "bot": True}), 4, built)
     assert (record.status, record.payload, record.offset) == ("filtered", b"", 4)
     assert record.reasons == (Reason("filtered_by_rule", "", "no bots"),)
-    assert hits == {("29", "no bots"): 1}
+    assert hits == {("29", "no bots"): 1, ("29", "after"): 0}
 
 
 def test_rules_run_on_the_events_of_their_sources_alone() -> None:
@@ -184,6 +186,19 @@ def test_a_derived_event_enters_behind_cleansing_and_derives_nothing() -> None:
         ("lead", False, True),
         ("lead", True, True),
     ]
+
+
+def test_rules_that_derive_leave_derived_events_alone() -> None:
+    hits: Counter[tuple[str, str]] = Counter()
+    late = msgspec.structs.replace(DERIVE, label="late", timing="after_enrichment")
+    assert len(process(received({"event_name": "x", "value": 19}), 0, chain(DERIVE, late, hits=hits))) == 3
+    assert hits == {("29", "leads"): 1, ("29", "late"): 1}
+
+
+def test_a_derived_event_was_never_renamed() -> None:
+    (_, original), (_, event) = cleansed({"event_name": "x"}, rule("1", RenameEvent("y")), rule("2", DeriveEvent("z")))
+    assert "original_event_name" in str(original["context"])
+    assert "original_event_name" not in str(event["context"])
 
 
 def test_a_derived_event_is_checked_on_its_own() -> None:

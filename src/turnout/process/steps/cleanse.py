@@ -44,6 +44,8 @@ def cleansing(rules: Sequence[Rule], timing: Timing, hits: Counter[tuple[str, st
     by_source: dict[str, list[_Compiled]] = {}
     for rule in rules:
         one = _compiled(rule)
+        # A rule that never applies is seen to do so.
+        hits[one.key] += 0
         for source in rule.sources:
             by_source.setdefault(source, []).append(one)
 
