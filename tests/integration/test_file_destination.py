@@ -91,9 +91,12 @@ def test_an_absolute_path_is_used_as_it_is(tmp_path: Path) -> None:
         (b'{"n":', []),
         (b"", []),
         (b'{"n":1}\n', [1]),
+        (b'{"n":1}\n{"n":2,' + bytes(512) + b'}\n{"n":3}\n', [1]),
+        (b'{"n":1}\n{"n":2}\n' + bytes(200_000), [1, 2]),
+        (bytes(512) + b'{"n":1}\n', []),
     ],
 )
-def test_a_torn_last_line_is_cut_at_opening(tmp_path: Path, before: bytes, kept: list[int] | None) -> None:
+def test_what_a_crash_tore_is_cut_at_opening(tmp_path: Path, before: bytes, kept: list[int] | None) -> None:
     file = tmp_path / "events.ndjson"
     file.write_bytes(before)
     assert send(tmp_path, Config(path="events.ndjson"), events(9)) == [DELIVERED]

@@ -4,8 +4,8 @@ What must stay true:
 
 * A batch is reported delivered after one write and one fsync; anything less is reported as `retry`, and what
   was written of it is cut off again.
-* A file ends with a complete line. After a crash the torn last line is cut when the file is opened: it
-  belongs to a batch that was never reported, so its events come again.
+* A file ends with a complete line. What a crash tore (the last line; after a power cut, any part of the last
+  batch) is cut when the file is opened: it was never reported, so its events come again.
 * After a failed write or fsync the file is closed and opened anew: the kernel may forget what it failed to
   store, so the old descriptor proves nothing.
 * One writer: the open file is locked, and a second destination on the same path gets `file_in_use`.
@@ -39,6 +39,8 @@ TYPE = "file"
 _BATCH_SIZE = 1000
 _MODE = 0o640
 _TAIL_BYTES = 64 * 1024
+_UNSYNCED_BYTES = 64 << 20
+"""More than one batch has: what lies before was on disk before the last batch was begun."""
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 _log = structlog.get_logger(__name__)
@@ -193,7 +195,7 @@ class AppendFile:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _MODE)
         try:
             _lock(descriptor, self.path)
-            self._size = _cut_torn_line(descriptor)
+            self._size = _cut_torn_end(descriptor)
             rotation.sync_directory(self.path.parent)
             self._period = self._period_of(os.fstat(descriptor).st_mtime_ns // 1_000_000)
         except OSError:
@@ -253,9 +255,14 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _cut_torn_line(descriptor: int) -> int:
-    """Cut what follows the last newline; gives the size of the file then."""
-    size = end = os.fstat(descriptor).st_size
+def _cut_torn_end(descriptor: int) -> int:
+    """Cut what a crash left of a batch that was never reported; gives the size of the file then.
+
+    That is what follows the last newline; and, after a power cut, whatever follows a hole in what was not yet on
+    disk: a hole reads as NUL bytes, which JSON never has.
+    """
+    size = os.fstat(descriptor).st_size
+    end = _before_hole(descriptor, max(0, size - _UNSYNCED_BYTES), size)
     while end > 0:
         start = max(0, end - _TAIL_BYTES)
         newline = os.pread(descriptor, end - start, start).rfind(b"\n")
@@ -267,6 +274,17 @@ def _cut_torn_line(descriptor: int) -> int:
         os.ftruncate(descriptor, end)
         os.fsync(descriptor)
     return end
+
+
+def _before_hole(descriptor: int, start: int, size: int) -> int:
+    """Where the first NUL byte from `start` on is, else `size`."""
+    while start < size:
+        chunk = os.pread(descriptor, _TAIL_BYTES, start)
+        hole = chunk.find(b"\0")
+        if hole >= 0 or not chunk:
+            return start + max(hole, 0)
+        start += len(chunk)
+    return size
 
 
 def _make_directory(directory: Path) -> None:
