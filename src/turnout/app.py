@@ -11,7 +11,6 @@ import math
 import os
 import resource
 import threading
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
@@ -133,7 +132,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Process and deliver until `stop`, then finish what is in hand."""
     from turnout.deliver.http import HttpDestination, open_session  # noqa: PLC0415 - aiohttp
     from turnout.process.build import chain_for  # noqa: PLC0415 - the standard catalogue
-    from turnout.process.chain import Chain  # noqa: PLC0415
+    from turnout.process.chain import Chain, Tally  # noqa: PLC0415
     from turnout.process.stage import ProcessStage  # noqa: PLC0415
 
     stream = open_log(settings)
@@ -153,13 +152,13 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         return registry.open_destination(destination.type, destination.settings, context)
 
     deliverer = Deliverer(stream, store, open_one, now_ms, settings.replay_ms)
-    hits: Counter[tuple[str, str]] = Counter()
-    chain = chain_for(watcher.snapshot, hits)
+    tally = Tally()
+    chain = chain_for(watcher.snapshot, tally)
 
     def refresh() -> Chain:
         nonlocal chain
         if (snapshot := watcher.refresh()) is not None:
-            chain = chain_for(snapshot, hits)
+            chain = chain_for(snapshot, tally)
             deliverer.apply(snapshot)
             with _tolerated("configuration not kept for the next start"):
                 applied.remember(settings.data_dir, watcher.text)
@@ -173,7 +172,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         found.lag = stage.lag()
         found.events = {f"{source or '-'} {status}": n for (source, status), n in stage.events.items()}
         found.damage = stream.damage()
-        found.cleansing = {" ".join(key): n for key, n in hits.items()}
+        found.cleansing = {" ".join(rule): n for rule, n in tally.hits.items()}
+        found.cleansing_warnings = {" ".join(rule): n for rule, n in tally.warnings.items()}
         found.destinations = deliverer.facts()
 
     with _maintained(stream):

@@ -39,8 +39,7 @@ class _Collected(Collector):
             yield _gauge("turnout_process_lag_events", "Events waiting to be processed", [], [([], worker.lag)])
             labels = ["source", "status"]
             yield _counter("turnout_processed_events", "Processed events, by verdict", labels, _split(worker.events))
-            hits = [(key.split(" ", 1), float(n)) for key, n in worker.cleansing.items()]
-            yield _counter("turnout_cleansing_hits", "Events that a rule applied to", ["site", "rule"], hits)
+            yield from _cleansing(worker)
             yield from _delivering(worker.destinations)
 
 
@@ -79,6 +78,15 @@ def _collecting(facts: Facts) -> Iterator[Metric]:
             buckets.append((bound, total))
     commit.add_metric([], [*buckets, ("+Inf", total)], facts.commit_seconds)
     yield commit
+
+
+def _cleansing(worker: Facts) -> Iterator[Metric]:
+    def counter(name: str, text: str, counts: dict[str, int]) -> Metric:
+        return _counter(name, text, ["site", "rule"], [(key.split(" ", 1), float(n)) for key, n in counts.items()])
+
+    yield counter("turnout_cleansing_hits", "Events that a rule applied to", worker.cleansing)
+    text = "Values that a rule's formulas could not compute"
+    yield counter("turnout_cleansing_warnings", text, worker.cleansing_warnings)
 
 
 def _delivering(found: dict[str, DestinationFacts]) -> Iterator[Metric]:

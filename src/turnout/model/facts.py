@@ -43,6 +43,8 @@ class Facts(msgspec.Struct, kw_only=True):
     """By "source status"; "-" stands for no source."""
     cleansing: dict[str, int] = {}
     """Events that a rule applied to, by "site label"; a label may have spaces."""
+    cleansing_warnings: dict[str, int] = {}
+    """How often a formula of a rule met what it could not compute, by "site label"."""
     refusals: dict[str, int] = {}
     suppressed: dict[str, int] = {}
     """Refusals counted but not recorded, by reason."""

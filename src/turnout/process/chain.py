@@ -70,6 +70,17 @@ class Draft(msgspec.Struct):
             self.status = status
 
 
+class Tally:
+    """What rules come to, by (site, label); one for all chains of a process.
+
+    `hits`: events that a rule applied to. `warnings`: how often one of its formulas met what it could not compute.
+    """
+
+    def __init__(self) -> None:
+        self.hits: Counter[tuple[str, str]] = Counter()
+        self.warnings: Counter[tuple[str, str]] = Counter()
+
+
 class Step(NamedTuple):
     """`run` changes the draft in place; `name` is what reasons and logs call it.
 

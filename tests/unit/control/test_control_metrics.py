@@ -35,6 +35,7 @@ def status() -> Status:
         lag=8,
         events={"29/shop invalid_accepted": 6},
         cleansing={"29 Old orders": 5},
+        cleansing_warnings={"29 Old orders": 3},
         destinations={
             "29/orders": DestinationFacts(
                 lag=9,
@@ -43,7 +44,9 @@ def status() -> Status:
                 dead_letters=1,
                 drift=0,
                 attempts=12,
-                outcomes={"delivered": 7, "pending": 2},
+                outcomes={"delivered": 7, "pending": 2, "filtered": 4},
+                filtered={"consent": 3, "condition": 1},
+                filter_failures=1,
             ),
             'a/"b\\c': DestinationFacts(breaker="open"),
         },
@@ -94,6 +97,7 @@ def test_every_figure_is_there() -> None:
         (figure("turnout_process_lag_events"), 8),
         (figure("turnout_processed_events_total", source="29/shop", status="invalid_accepted"), 6),
         (figure("turnout_cleansing_hits_total", site="29", rule="Old orders"), 5),
+        (figure("turnout_cleansing_warnings_total", site="29", rule="Old orders"), 3),
         (figure("turnout_destination_lag_events", destination="29/orders"), 9),
         (figure("turnout_ledger_events", destination="29/orders"), 2),
         (figure("turnout_dead_letters", destination="29/orders"), 1),
@@ -103,6 +107,10 @@ def test_every_figure_is_there() -> None:
         (figure("turnout_breaker_state", destination='a/"b\\c'), 2),
         (figure("turnout_outcomes", destination="29/orders", outcome="delivered"), 7),
         (figure("turnout_outcomes", destination="29/orders", outcome="pending"), 2),
+        (figure("turnout_outcomes", destination="29/orders", outcome="filtered"), 4),
+        (figure("turnout_filtered_events", destination="29/orders", reason="consent"), 3),
+        (figure("turnout_filtered_events", destination="29/orders", reason="condition"), 1),
+        (figure("turnout_filter_failures_total", destination="29/orders"), 1),
     ]
     assert [found for found, _ in expected] == [wanted for _, wanted in expected]
 

@@ -1,7 +1,6 @@
 """Cleansing rules on events: every operation, scope, order, timing, hits, derived events (`processing.md` §4)."""
 
 import uuid
-from collections import Counter
 
 import msgspec
 from hypothesis import given
@@ -21,7 +20,7 @@ from turnout.model.cleansing import (
 from turnout.model.config import Snapshot
 from turnout.model.event import Processed, Reason, Received, decode_processed, encode
 from turnout.process.build import STANDARD_CHAIN, chain_for
-from turnout.process.chain import Chain, Draft, Step, process, process_batch
+from turnout.process.chain import Chain, Draft, Step, Tally, process, process_batch
 
 SHOP = frozenset({"29/shop"})
 CONTEXT = {"event_id": "e-1", "event_timestamp": 1_700_000_000_000}
@@ -35,8 +34,8 @@ def modify(label: str, *changes: Change, when: str = "", timing: Timing = "recep
     return rule(label, ModifyProperties(changes), when, timing)
 
 
-def chain(*rules: Rule, hits: Counter[tuple[str, str]] | None = None) -> Chain:
-    return chain_for(Snapshot(version="1", cleansing=rules), Counter() if hits is None else hits)
+def chain(*rules: Rule, tally: Tally | None = None) -> Chain:
+    return chain_for(Snapshot(version="1", cleansing=rules), tally or Tally())
 
 
 def received(event: dict[str, object], source: str = "29/shop", event_id: str = "e-1") -> Received:
@@ -88,23 +87,23 @@ def test_a_renamed_event_keeps_its_first_name() -> None:
 
 
 def test_a_filtered_event_goes_no_further_and_names_the_rule() -> None:
-    hits: Counter[tuple[str, str]] = Counter()
+    tally = Tally()
     rules = (rule("no bots", FilterEvent(), "bot"), modify("after", Change("set", "a", "1")))
-    built = chain(*rules, hits=hits)
-    assert hits == {("29", "no bots"): 0, ("29", "after"): 0}
+    built = chain(*rules, tally=tally)
+    assert tally.hits == {("29", "no bots"): 0, ("29", "after"): 0}
     (record,) = process(received({"event_name": "x", "bot": True}), 4, built)
     assert (record.status, record.payload, record.offset) == ("filtered", b"", 4)
     assert record.reasons == (Reason("filtered_by_rule", "", "no bots"),)
-    assert hits == {("29", "no bots"): 1, ("29", "after"): 0}
+    assert tally.hits == {("29", "no bots"): 1, ("29", "after"): 0}
 
 
 def test_rules_run_on_the_events_of_their_sources_alone() -> None:
-    hits: Counter[tuple[str, str]] = Counter()
-    built = chain(modify("mark", Change("set", "marked", "true")), hits=hits)
+    tally = Tally()
+    built = chain(modify("mark", Change("set", "marked", "true")), tally=tally)
     for source in ("29/shop", "29/other", "30/shop", "29/shop"):
         (record,) = process(received({"event_name": "x"}, source), 0, built)
         assert (b"marked" in record.payload) == (source == "29/shop")
-    assert hits == {("29", "mark"): 2}
+    assert tally.hits == {("29", "mark"): 2}
 
 
 def test_a_configuration_without_active_rules_has_the_standard_chain() -> None:
@@ -127,13 +126,16 @@ def test_a_condition_that_fails_does_not_hold_and_is_told() -> None:
 
 def test_warnings_are_told_once_per_code_and_rule() -> None:
     rows = [Change("set", name, "note - 1") for name in ("a", "b")]
-    ((record, event),) = cleansed({"event_name": "x", "note": "text"}, modify("1", *rows), modify("2", *rows))
+    tally = Tally()
+    built = chain(modify("1", *rows), modify("2", *rows), tally=tally)
+    (record,) = process(received({"event_name": "x", "note": "text", "context": CONTEXT}), 0, built)
+    event = msgspec.json.decode(record.payload)
     assert record.warnings == ("formula_warning",)
     assert (event["a"], event["b"]) == (None, None)
     context = event["context"]
-    assert isinstance(context, dict)
     told = [(one["path"], one["detail"]["code"], one["detail"]["rule"]) for one in context["warnings"]]
     assert told == [("a", "not_a_number", "1"), ("a", "not_a_number", "2")]
+    assert tally.warnings == {("29", "1"): 2, ("29", "2"): 2}
 
 
 def test_formulas_know_the_time_of_reception_so_that_a_replay_agrees() -> None:
@@ -189,10 +191,10 @@ def test_a_derived_event_enters_behind_cleansing_and_derives_nothing() -> None:
 
 
 def test_rules_that_derive_leave_derived_events_alone() -> None:
-    hits: Counter[tuple[str, str]] = Counter()
+    tally = Tally()
     late = msgspec.structs.replace(DERIVE, label="late", timing="after_enrichment")
-    assert len(process(received({"event_name": "x", "value": 19}), 0, chain(DERIVE, late, hits=hits))) == 3
-    assert hits == {("29", "leads"): 1, ("29", "late"): 1}
+    assert len(process(received({"event_name": "x", "value": 19}), 0, chain(DERIVE, late, tally=tally))) == 3
+    assert tally.hits == {("29", "leads"): 1, ("29", "late"): 1}
 
 
 def test_a_derived_event_was_never_renamed() -> None:

@@ -6,7 +6,6 @@ and the rule, so an event that is processed twice derives the same event twice.
 """
 
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -16,7 +15,7 @@ from turnout.formula import Formula, Run, compile_formula
 from turnout.model.cleansing import Change, DeriveEvent, FilterEvent, ModifyProperties, RenameEvent, Rule, Timing
 from turnout.model.event import ROUTED, Reason, Received
 from turnout.process import changes
-from turnout.process.chain import Draft, Step
+from turnout.process.chain import Draft, Step, Tally
 from turnout.process.changes import Event
 
 Operate: TypeAlias = Callable[[Draft, Run], None]
@@ -29,23 +28,48 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
-class _Compiled(NamedTuple):
+class _Account(NamedTuple):
+    """Keeps what a rule comes to, and writes its warnings into events."""
+
     key: tuple[str, str]
+    tally: Tally
+
+    def tell(self, draft: Draft, run: Run, path: str) -> None:
+        """Move the run's warnings to `context.warnings` (`formulas.md` §11), once per code and rule."""
+        warned, run.warnings = run.warnings, {}
+        self.tally.warnings[self.key] += len(warned)
+        if "formula_warning" not in draft.warnings:
+            draft.warnings += ("formula_warning",)
+        context = _context(draft.event)
+        if context is None:
+            return
+        told = context.get("warnings")
+        if not isinstance(told, list):
+            told = context["warnings"] = []
+        for code, message in warned.values():
+            detail = {"code": code, "message": message, "rule": self.key[1]}
+            known = any(isinstance(one, dict) and _is_told(one.get("detail"), detail) for one in told)
+            if not known and len(told) < _MOST_WARNINGS:
+                told.append({"type": "formula", "step": "cleansing", "path": path, "detail": detail})
+
+
+class _Compiled(NamedTuple):
+    account: _Account
     condition: Formula | None
     operate: Operate
     derives: bool
 
 
-def cleansing(rules: Sequence[Rule], timing: Timing, hits: Counter[tuple[str, str]]) -> Step:
-    """The step of these rules, in this order. Adds to `hits`, by (site, label), every event that a rule applies to.
+def cleansing(rules: Sequence[Rule], timing: Timing, tally: Tally) -> Step:
+    """The step of these rules, in this order. Counts in `tally` what they come to.
 
     Raises `FormulaError` for a formula that cannot work.
     """
     by_source: dict[str, list[_Compiled]] = {}
     for rule in rules:
-        one = _compiled(rule)
+        one = _compiled(rule, tally)
         # A rule that never applies is seen to do so.
-        hits[one.key] += 0
+        tally.hits[one.account.key] += 0
         for source in rule.sources:
             by_source.setdefault(source, []).append(one)
 
@@ -56,14 +80,14 @@ def cleansing(rules: Sequence[Rule], timing: Timing, hits: Counter[tuple[str, st
         run = draft.run
         if run is None:
             run = draft.run = Run(draft.event, draft.received_ms)
-        for key, condition, operate, derives in concerned:
+        for account, condition, operate, derives in concerned:
             if derives and draft.derived_from:
                 continue
             if condition is None or condition.holds(run):
-                hits[key] += 1
+                tally.hits[account.key] += 1
                 operate(draft, run)
             if run.warnings:
-                _tell(draft, run, "", key)
+                account.tell(draft, run, "")
             if draft.status not in ROUTED:
                 return
 
@@ -72,23 +96,23 @@ def cleansing(rules: Sequence[Rule], timing: Timing, hits: Counter[tuple[str, st
     return Step("cleanse_after_enrichment", cleanse)
 
 
-def _compiled(rule: Rule) -> _Compiled:
-    key = (rule.site, rule.label)
-    derives = isinstance(rule.operation, DeriveEvent)
-    return _Compiled(key, compile_formula(rule.when) if rule.when else None, _operation(rule, key), derives)
+def _compiled(rule: Rule, tally: Tally) -> _Compiled:
+    account = _Account((rule.site, rule.label), tally)
+    condition = compile_formula(rule.when) if rule.when else None
+    return _Compiled(account, condition, _operation(rule, account), isinstance(rule.operation, DeriveEvent))
 
 
-def _operation(rule: Rule, key: tuple[str, str]) -> Operate:
+def _operation(rule: Rule, account: _Account) -> Operate:
     match rule.operation:
         case RenameEvent(to):
             return lambda draft, run: _rename(draft.event, to)
         case ModifyProperties(rows):
-            apply = _rows(rows, key)
+            apply = _rows(rows, account)
             return lambda draft, run: apply(draft, draft.event, run)
         case FilterEvent():
             return lambda draft, run: _filter(draft, rule.label)
         case DeriveEvent(name, rows):
-            return _derive(name, rows, key)
+            return _derive(name, rows, account)
 
 
 def _rename(event: Event, name: str) -> None:
@@ -105,7 +129,7 @@ def _filter(draft: Draft, label: str) -> None:
     draft.reasons += (Reason("filtered_by_rule", "", label),)
 
 
-def _rows(rows: Sequence[Change], key: tuple[str, str]) -> Callable[[Draft, Event, Run], None]:
+def _rows(rows: Sequence[Change], account: _Account) -> Callable[[Draft, Event, Run], None]:
     """All rows on an event, which may be another than the draft's own; warnings are the draft's."""
     applied = [(row.property, changes.compiled(row)) for row in rows]
 
@@ -113,19 +137,20 @@ def _rows(rows: Sequence[Change], key: tuple[str, str]) -> Callable[[Draft, Even
         for path, change in applied:
             change(event, run)
             if run.warnings:
-                _tell(draft, run, path, key)
+                account.tell(draft, run, path)
 
     return apply
 
 
-def _derive(name: str, rows: Sequence[Change], key: tuple[str, str]) -> Operate:
-    apply = _rows(rows, key)
+def _derive(name: str, rows: Sequence[Change], account: _Account) -> Operate:
+    apply = _rows(rows, account)
+    _, label = account.key
 
     def derive(draft: Draft, run: Run) -> None:
         event = _decode(_encode(draft.event))
         event["event_name"] = name
         apply(draft, event, Run(event, draft.received_ms))
-        event_id = str(uuid.uuid5(DERIVED, "\n".join((draft.source, draft.event_id, key[1]))))
+        event_id = str(uuid.uuid5(DERIVED, "\n".join((draft.source, draft.event_id, label))))
         context = _context(event)
         if context is None:
             context = event["context"] = {}
@@ -136,24 +161,6 @@ def _derive(name: str, rows: Sequence[Change], key: tuple[str, str]) -> Operate:
         draft.derived.append(Received(event_id, draft.source, name, "valid", draft.received_ms, payload))
 
     return derive
-
-
-def _tell(draft: Draft, run: Run, path: str, key: tuple[str, str]) -> None:
-    """Write the run's warnings into `context.warnings` (`formulas.md` §11), once per code and rule."""
-    warned, run.warnings = run.warnings, {}
-    if "formula_warning" not in draft.warnings:
-        draft.warnings += ("formula_warning",)
-    context = _context(draft.event)
-    if context is None:
-        return
-    told = context.get("warnings")
-    if not isinstance(told, list):
-        told = context["warnings"] = []
-    for code, message in warned.values():
-        detail = {"code": code, "message": message, "rule": key[1]}
-        known = any(isinstance(one, dict) and _is_told(one.get("detail"), detail) for one in told)
-        if not known and len(told) < _MOST_WARNINGS:
-            told.append({"type": "formula", "step": "cleansing", "path": path, "detail": detail})
 
 
 def _is_told(one: object, detail: dict[str, str]) -> bool:
