@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup run test check docs bench soak lock clean
+.PHONY: help setup run test check docs bench soak fuzz lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -34,8 +34,8 @@ test: setup check ## the whole test suite
 	$(BIN)/pytest
 
 check: setup ## formatting, lint, types, import contracts
-	$(BIN)/ruff format --check src tests tools bench
-	$(BIN)/ruff check src tests tools bench
+	$(BIN)/ruff format --check src tests tools bench fuzz
+	$(BIN)/ruff check src tests tools bench fuzz
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -49,6 +49,10 @@ bench: setup ## what this machine can do, as ratios to references in the same ru
 
 soak: setup ## crash rounds for as long as asked: make soak ROUNDS=500
 	TURNOUT_CRASH_ROUNDS=$(or $(ROUNDS),200) $(BIN)/pytest tests/crash --timeout 0
+
+fuzz: setup ## hostile bytes, guided by coverage: make fuzz SECONDS=600 TARGETS="wire query"
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
+	$(BIN)/python -m fuzz $(or $(SECONDS),60) $(TARGETS)
 
 lock: setup ## renew requirements-dev.txt from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
