@@ -51,10 +51,14 @@ def status(settings: Settings, now_ms: int) -> Status:
     processes = factsfile.read(settings.data_dir)
     silent = [name for name in PROCESSES if not _speaks(processes.get(name), now_ms)]
     speaking = {name: facts for name, facts in processes.items() if name not in silent}
+    folder = settings.data_dir if settings.data_dir.exists() else "."
+    free = shutil.disk_usage(folder).free
     problems = [f"{name}: not running, or not answering" for name in silent]
+    if silent and free < settings.reserve_bytes:
+        # A disk that is completely full does not even take what the processes say of themselves.
+        problems.append(f"only {free} bytes are free on the disk of {folder}: free some space, all goes on by itself")
     problems += _problems(speaking, settings.ready_lag)
     damage = _distinct(line for facts in processes.values() for line in facts.damage)
-    folder = settings.data_dir if settings.data_dir.exists() else "."
     return Status(
         ready=not problems,
         problems=problems,
@@ -62,7 +66,7 @@ def status(settings: Settings, now_ms: int) -> Status:
         processes=processes,
         silent=silent,
         damage=damage,
-        disk_free_bytes=shutil.disk_usage(folder).free,
+        disk_free_bytes=free,
         log_bytes=_size(settings),
     )
 

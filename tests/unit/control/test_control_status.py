@@ -34,6 +34,13 @@ def test_a_healthy_server_is_ready_without_a_word(tmp_path: Path) -> None:
     assert found.disk_free_bytes > 0
 
 
+def test_processes_that_a_full_disk_keeps_from_speaking_are_explained(tmp_path: Path) -> None:
+    assert len(look(tmp_path / "a", lambda processes: processes.clear()).problems) == 3
+    found = look(tmp_path / "b", lambda processes: processes.clear(), reserve_bytes=1 << 60)
+    assert "bytes are free on the disk" in found.problems[-1]
+    assert look(tmp_path / "c", reserve_bytes=1 << 60).problems == []
+
+
 Change = Callable[[dict[str, Facts]], object]
 
 
