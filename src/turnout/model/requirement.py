@@ -27,6 +27,8 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 NOTHING = Requirement()
+_IDS = (str, int)
+"""Exact types, as the JSON decoder gives them: a boolean is no id."""
 
 
 def granted(event: Mapping[str, object]) -> tuple[str, ...]:
@@ -38,6 +40,6 @@ def granted(event: Mapping[str, object]) -> tuple[str, ...]:
     user = event.get("user")
     categories = user.get("consent_categories") if isinstance(user, dict) else None
     items = categories if isinstance(categories, list) else [categories]
-    if not all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
+    if not all(type(item) in _IDS for item in items):
         return ()
     return tuple(text for item in items if (text := str(item)))

@@ -71,6 +71,7 @@ CATALOGUE = msgspec.json.decode(files("turnout.process").joinpath("standard_even
 
 _SCALARS: dict[str, tuple[values.Convert, tuple[type, ...]]] = {
     "string": (values.string, (str,)),
+    "id": (values.identifier, (str,)),
     "number": (values.number, (int, float)),
     "integer": (values.integer, (int,)),
     "boolean": (values.boolean, (bool,)),

@@ -61,5 +61,10 @@ def string(value: object) -> object:
     return str(value) if type(value) is int or type(value) is float else IMPOSSIBLE
 
 
+def identifier(value: object) -> object:
+    """As `string`, but fractions are no ids: a consent that is malformed must not become one that grants."""
+    return string(value) if type(value) is not float else IMPOSSIBLE
+
+
 def _whole(value: float) -> float | int:
     return int(value) if value.is_integer() and abs(value) < _EXACT else value

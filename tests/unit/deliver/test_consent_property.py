@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.deliver.rig import DOWN, FakeDestination, Rig, eventually
@@ -179,6 +179,12 @@ class Partner(FakeDestination):
 
 
 @settings(max_examples=80, deadline=None)
+@example(
+    # Once the fraction became a text on the way, and the rest of the list counted.
+    history=[Stage(Consent(categories=("1",)), "", [DELIVERED], [Sent("v2", [3.5, "1"], frozenset(), 5)])],
+    batch_size=1,
+    ordered=False,
+)
 @given(history=stages(), batch_size=st.sampled_from([1, 3]), ordered=st.booleans())
 def test_nothing_reaches_a_destination_that_may_not_have_it(
     history: list[Stage], batch_size: int, ordered: bool

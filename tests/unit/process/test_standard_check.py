@@ -204,6 +204,8 @@ LEFT_ALONE = [
     event(event_name="login", anything={"deep": [1, None]}, cart_id=7),
     event(event_name="login", context={**CONTEXT, "event_timestamp": "1639044446636"}),
     event(event_name="login", user={**USER, "consent_categories": {"a": 1}}),
+    event(event_name="login", user={**USER, "consent_categories": [3.5, "1"]}),
+    event(event_name="login", user={**USER, "consent_categories": [True, None, ["1"], "1"]}),
     event(event_name="login", user={"consistent_anonymous_id": "1"}),
     event(event_name="login", user={**USER, "refused_vendors": "ALL"}),
     event(event_name="login", user={**USER, "refused_vendors": ["a1"]}),
