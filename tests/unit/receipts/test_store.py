@@ -11,6 +11,7 @@ from msgspec import structs
 from tests.unit.receipts.making import NOW, REF, due, entry, letter, step
 from turnout.model.errors import ReceiptsUnavailableError
 from turnout.model.outcome import Code
+from turnout.model.requirement import NOTHING, Consent, Requirement
 from turnout.receipts.records import Settlement, Step, given_up
 from turnout.receipts.retention import retain
 from turnout.receipts.schema import FORMAT
@@ -360,3 +361,39 @@ def test_a_full_disk_is_said_and_changes_nothing(store: Store, number: int, call
     assert list(store.db.iterdump()) == before
     assert not store.db.in_transaction
     store.record(number, step(600, [DELIVERED]))
+
+
+def test_a_requirement_is_in_force_since_it_was_first_enforced(store: Store, number: int) -> None:
+    strict = Requirement(consent=Consent(categories=("3",)), filter="value > 0")
+    moves = [
+        (0, NOTHING),
+        (5, NOTHING),
+        (7, strict),
+        (7, strict),
+        (9, strict),
+        (9, NOTHING),
+        (9, strict),
+        (12, NOTHING),
+    ]
+    assert [store.enforce(number, cursor, one) for cursor, one in moves] == [0, 0, 7, 7, 7, 9, 9, 12]
+
+
+def test_receipts_of_before_requirements_are_completed(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with closing(Store(path)) as store:
+        number, _ = store.destination(REF, 0)
+        store.db.execute("DROP TABLE requirements")
+        store.db.execute("DROP TABLE stopped")
+    with closing(Store(path)) as store:
+        assert store.enforce(number, 3, NOTHING) == 3
+        assert retain(store, NOW) is False
+
+
+def test_what_an_event_did_not_meet_later_is_forgotten_with_age(store: Store, number: int) -> None:
+    store.record(number, step(0, [PENDING, PENDING]))
+    for entry_, at_ms in zip(store.due(number, NOW, 2), (NOW - 5, NOW), strict=True):
+        one = Settlement(entry=entry_, attempts=1, at_ms=at_ms, code=Code.FILTERED_CONSENT, requirement=NOTHING)
+        store.settle(number, [one])
+    retain(store, NOW)
+    assert store.db.execute("SELECT offset FROM stopped").fetchall() == [(1,)]
+    assert codes(store, number) == {Code.FILTERED_CONSENT: 2}
