@@ -28,6 +28,17 @@ def single_and_batch(samples: int, seconds: int) -> list[Row]:
     return [single, batch]
 
 
+def pixels(samples: int, seconds: int) -> list[Row]:
+    """The same event by GET and by POST."""
+    row = Row("pixels, durable before the GIF", "requests/s", "single events", 0.5, 0.7)
+    for _ in range(samples):
+        with _collecting() as (place, url):
+            row.reference.append(wrk(place, url, seconds, CONNECTIONS))
+        with _collecting() as (place, url):
+            row.measured.append(wrk(place, url, seconds, CONNECTIONS, pixel=True))
+    return [row]
+
+
 def with_destinations_down(samples: int, seconds: int) -> list[Row]:
     """Collector and worker share core 0; ten webhooks answer, or nobody listens."""
     row = Row("collection while 10 destinations are down", "requests/s", "the same with all up", 0.95, 1.0)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
+from urllib.parse import urlencode
 
 from turnout.control import factsfile
 from turnout.model.facts import Facts
@@ -185,8 +186,8 @@ def nginx(place: Path, port: int) -> Iterator[None]:
         server.wait(10)
 
 
-def wrk(place: Path, url: str, seconds: int, connections: int, batch: int = 0) -> float:
-    """Requests per second that were answered 200. With `batch`, each carries so many events.
+def wrk(place: Path, url: str, seconds: int, connections: int, batch: int = 0, pixel: bool = False) -> float:
+    """Requests per second that were answered 200. With `batch`, each carries so many events; a `pixel` is a GET.
 
     Raises RuntimeError if any answer was not 200 or any connection failed.
     """
@@ -198,6 +199,13 @@ def wrk(place: Path, url: str, seconds: int, connections: int, batch: int = 0) -
         f"POST {path}?{QUERY} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
         f"Content-Length: {length}\r\n\r\n"
     )
+    if pixel:
+        head, _, after = (
+            f"GET /events?{QUERY}&{urlencode(_pairs('', EVENT))} HTTP/1.1\r\nHost: bench\r\n\r\n".partition(
+                str(EVENT["context"]["event_id"])  # type: ignore[index]
+            )
+        )
+        before = ""
     script = place / "load.lua"
     script.write_text(
         _WRK_SCRIPT.format(
@@ -222,6 +230,17 @@ def wrk(place: Path, url: str, seconds: int, connections: int, batch: int = 0) -
     match = re.search(r"Requests/sec:\s+([\d.]+)", out)
     assert match is not None, out
     return float(match[1])
+
+
+def _pairs(path: str, value: object) -> list[tuple[str, str]]:
+    """An event as the pairs of a query."""
+    if isinstance(value, dict):
+        members = [(f"{path}[{name}]" if path else name, member) for name, member in value.items()]
+    elif isinstance(value, list):
+        members = [(f"{path}[{index}]", member) for index, member in enumerate(value)]
+    else:
+        return [(path, str(value))]
+    return [pair for inner, member in members for pair in _pairs(inner, member)]
 
 
 def _lua(text: str) -> str:

@@ -22,6 +22,7 @@ SAMPLES = int(os.environ.get("BENCH_SAMPLES", "5"))
 FULL = os.environ.get("BENCH_FULL") == "1"
 ROWS: dict[str, Callable[[], list[Row]]] = {
     "single": lambda: collect.single_and_batch(SAMPLES, seconds=5),
+    "pixel": lambda: collect.pixels(SAMPLES, seconds=5),
     "pipeline": lambda: pipeline.process_and_deliver(SAMPLES, events=100_000),
     "latency": lambda: pipeline.latency(SAMPLES, seconds=10),
     "memory": lambda: pipeline.memory(10_000_000 if FULL else 1_000_000, backlog=1_000_000),
