@@ -60,7 +60,7 @@ def excerpt(text: bytes, size: int, mode: IpMode) -> bytes:
     if mode == "keep" or len(text) <= size:
         return anonymise_text(text[:size], mode)
     kept = anonymise_text(text[: size + _ADDRESS_BYTES], mode)
-    return kept[: min(size, len(kept) - _ADDRESS_BYTES)]
+    return kept[: max(0, min(size, len(kept) - _ADDRESS_BYTES))]
 
 
 def _device(holder: Event, mode: IpMode) -> Event:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnout.collect.anonymise import IpMode, anonymise, anonymise_event, anonymise_text
+from turnout.collect.anonymise import anonymise, anonymise_event, anonymise_text, excerpt
 from turnout.collect.convert import Event
+from turnout.model.config import IpMode
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,13 @@ def test_no_address_is_left_in_text(around: bytes, address: ipaddress.IPv4Addres
     host = str(address).encode()
     if address.packed[3]:
         assert host not in anonymise_text(b"{" + around + b'"' + host + b'"', mode).removeprefix(b"{" + around)
+
+
+@given(at=st.integers(0, 130), size=st.integers(0, 130), mode=st.sampled_from(["truncate", "drop"]))
+def test_an_excerpt_holds_no_part_of_an_address_that_its_end_cuts(at: int, size: int, mode: IpMode) -> None:
+    for address, whole in ((b"203.0.113.45", 12), (b"2001:db8:1111:2222:3333:4444:5555:6666", 15)):
+        text = b"x" * at + b" " + address + b" " + b"y" * 130
+        kept = excerpt(text, size, mode)
+        assert len(kept) <= size
+        assert address[: whole + 1] not in kept
+        assert excerpt(text, size, "keep") == text[:size]

@@ -2,14 +2,16 @@
 
 import gzip
 import json
+import re
 import uuid
 from collections import Counter
 
+import msgspec
 import pytest
 
 from turnout.collect.answers import Answer, render
 from turnout.collect.directory import Access, Directory, parameters
-from turnout.collect.endpoint import Decision, Endpoint, Request, new_id
+from turnout.collect.endpoint import Decision, Endpoint, Request, new_caid, new_id
 from turnout.model.config import Snapshot, Source
 
 NOW = 1_700_000_000_000
@@ -239,7 +241,7 @@ def test_the_event_cap_counts_events_not_requests() -> None:
 
 def test_refusals_over_the_cap_are_counted_and_not_recorded() -> None:
     endpoint = Endpoint()
-    nowhere = DIRECTORY.resolve("", None)
+    nowhere = DIRECTORY.resolve(())
     decisions = [endpoint.handle(request(GOOD, access=nowhere)) for _ in range(300)]
     assert {decision.answer for decision in decisions} == {Answer.OK}
     assert sum(len(decision.records) for decision in decisions) == 200
@@ -288,3 +290,20 @@ def test_an_answer_is_one_well_formed_response(answer: Answer) -> None:
         )
     if answer.status in (400, 503) and answer.content_type == "application/json":
         assert set(json.loads(body)["error"]) == {"code", "message"}
+
+
+def test_a_lenient_source_takes_json_under_any_content_type_and_nothing_that_is_no_json() -> None:
+    source = msgspec.structs.replace(BACKEND, lenient_content_type=True)
+    lenient = Access(source, source.ref)
+    for content_type in (None, b"application/x-www-form-urlencoded"):
+        (record,) = handle(GOOD, access=lenient, content_type=content_type).records
+        assert (record.status, record.warnings) == ("valid", ("content_type_not_json",))
+    (record,) = handle(GOOD, access=lenient).records
+    assert record.warnings == ()
+    assert handle(b"a=b", access=lenient, content_type=None).answer is Answer.INVALID_JSON
+
+
+def test_new_caids_are_the_year_and_twenty_digits() -> None:
+    made = {new_caid() for _ in range(200)}
+    assert len(made) == 200
+    assert all(re.fullmatch(r"20\d{22}", caid) for caid in made)

@@ -12,6 +12,7 @@ from turnout.collect import admit
 from turnout.collect.admit import Admission, Arrival
 from turnout.collect.body import Parsed, parse, parse_batch, split
 from turnout.collect.convert import Event
+from turnout.collect.identity import Visit, Visitor
 from turnout.collect.usual import recognise
 from turnout.model.event import Received
 
@@ -99,10 +100,27 @@ def changed(changes: list[tuple[tuple[str, ...], str | tuple[object]]]) -> Event
     return event
 
 
-def admitted(event: Event, client_side: bool, recognising: bool) -> list[Received | None]:
-    """The records of the event sent twice."""
+KNOWN, NEW = Visit("77", "shop.example", True), Visit("", "shop.example", True)
+KINDS: dict[str, tuple[dict[str, object], Visit | None]] = {
+    "server": ({"client_side": False}, None),
+    "client": ({}, None),
+    "client that is not trusted with its address": ({"trust_client_ip": False}, None),
+    "client whose address is cut": ({"ip": "truncate"}, None),
+    "server whose clients' addresses are dropped": ({"client_side": False, "ip": "drop"}, None),
+    "visitor": ({}, KNOWN),
+    "new visitor": ({}, NEW),
+    "visitor who must consent": ({}, NEW._replace(requires_consent=True)),
+}
+
+
+def admitted(event: Event, kind: str, recognising: bool) -> tuple[list[Received | None], str]:
+    """The records of the event sent twice, and the cookie for the visitor."""
     admission = Admission(lambda: "made", lambda _arrival, _reason: True)
-    arrival = Arrival("29/shop", "events", NOW_MS, client_side, "198.51.100.7", "Agent", ("w",))
+    more, visit = KINDS[kind]
+    visitor = None if visit is None else Visitor(visit, lambda: "1" * 24)
+    arrival = msgspec.structs.replace(
+        Arrival("29/shop", "events", NOW_MS, True, "198.51.100.7", "Agent", ("w",), visitor=visitor), **more
+    )
     text = msgspec.json.encode(event)
     found = []
     for _ in range(2):
@@ -112,24 +130,24 @@ def admitted(event: Event, client_side: bool, recognising: bool) -> list[Receive
         else:
             with patch.object(admit, "recognise", lambda *_: None):
                 found.append(admission.admit(fresh, text, arrival))
-    return found
+    return found, "" if visitor is None else visitor.cookie
 
 
-@pytest.mark.parametrize("client_side", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
-def test_any_single_change_gets_the_record_it_would_get_anyway(path: tuple[str, ...], client_side: bool) -> None:
+def test_any_single_change_gets_the_record_it_would_get_anyway(path: tuple[str, ...], kind: str) -> None:
     changes: list[str | tuple[object]] = ["drop", *((value,) for value in VALUES)]
     for change in changes:
         event = changed([(path, change)])
-        assert admitted(event, client_side, recognising=True) == admitted(event, client_side, recognising=False), event
+        assert admitted(event, kind, recognising=True) == admitted(event, kind, recognising=False), event
 
 
-@given(Changes, st.booleans())
+@given(Changes, st.sampled_from(list(KINDS)))
 def test_a_recognised_event_gets_the_record_it_would_get_anyway(
-    changes: list[tuple[tuple[str, ...], str | tuple[object]]], client_side: bool
+    changes: list[tuple[tuple[str, ...], str | tuple[object]]], kind: str
 ) -> None:
     event = changed(changes)
-    assert admitted(event, client_side, recognising=True) == admitted(event, client_side, recognising=False)
+    assert admitted(event, kind, recognising=True) == admitted(event, kind, recognising=False)
 
 
 def test_the_usual_event_is_recognised() -> None:

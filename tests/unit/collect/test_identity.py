@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from turnout.collect.identity import (
     Identity,
     Visit,
+    Visitor,
     do_not_track,
+    first_party,
     get_cookie,
     grants,
     identify,
@@ -184,3 +186,33 @@ def test_get_cookie_tells_the_two_ids_and_nothing_else(
     parameters: list[tuple[str, str]], header: bytes | None, body: bytes
 ) -> None:
     assert get_cookie(parameters, header) == body
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("shop.example", "shop.example"),
+        ("a.b.shop.example", "shop.example"),
+        ("c.fr.shop.example", "fr.shop.example"),
+        ("fr.shop.example", "fr.shop.example"),
+        ("evilshop.example", ""),
+        ("example", ""),
+        ("", ""),
+    ],
+)
+def test_a_host_belongs_to_the_most_particular_domain(host: str, domain: str) -> None:
+    assert first_party(host, ("shop.example", "fr.shop.example")) == domain
+    assert first_party(host, ()) == ""
+
+
+def test_a_visitor_gets_one_cookie_for_all_events() -> None:
+    made = iter(["first", "second"])
+    visitor = Visitor(Visit("", "shop.example", True), lambda: next(made))
+    assert not visitor.is_known_as("x")
+    assert visitor.cookie == ""
+    assert visitor.identify(None, None) == "first"
+    assert visitor.identify(None, None) == "first"
+    assert visitor.identify("mine", None) is None
+    assert visitor.cookie.startswith("CAID=first; Domain=.shop.example;")
+    assert visitor.is_known_as("mine")
+    assert not visitor.is_known_as("")
