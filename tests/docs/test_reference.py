@@ -18,6 +18,7 @@ from turnout.control.status import Status
 from turnout.deliver import breaker, retry
 from turnout.model.config import Delivery, Destination, Source
 from turnout.model.outcome import REASON_OF
+from turnout.receipts.records import REPLAY
 from turnout.settings import Settings
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -167,7 +168,7 @@ def _codes_in_the_page() -> Iterator[str]:
 
 def _codes_in_the_source() -> Iterator[str]:
     """Every word that an event can carry: what is handed to a carrier, and what looks like a code."""
-    yield from REASON_OF.values()
+    yield from (*REASON_OF.values(), REPLAY)
     for folder in _FOLDERS:
         for file in (SOURCE / folder).glob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
