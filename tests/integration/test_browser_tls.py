@@ -109,11 +109,13 @@ def test_a_renewed_certificate_is_taken_over_and_connections_stay(server: Server
         until(lambda: served(server) == der(folder / "one.pem"), "the old certificate")
 
 
-@pytest.mark.parametrize("wrong", ["another's key", "garbage", "nothing"])
+@pytest.mark.parametrize("wrong", ["another's key", "another's certificate", "garbage", "nothing"])
 def test_a_pair_that_does_not_fit_changes_nothing_and_is_told(server: Server, folder: Path, wrong: str) -> None:
     told = server.errors.count("certificate not replaced")
     if wrong == "another's key":
         replace(folder, "two", ("key",))
+    elif wrong == "another's certificate":
+        replace(folder, "two", ("pem",))
     elif wrong == "garbage":
         (folder / "live.pem").write_text("no certificate")
     else:

@@ -164,6 +164,23 @@ def test_incomplete_requests_are_bounded() -> None:
     asyncio.run(check())
 
 
+def test_heads_whose_bodies_are_on_their_way_count_as_held() -> None:
+    async def check() -> None:
+        async with serving(Disk(), Limits(held_bytes=60_000)) as (server, (one, two, three)):
+            head = b"POST /events?%b HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\n" % (b"y" * 40_000)
+            one.send(head)
+            three.send(HEALTHY)
+            assert await three.status() == 200
+            assert server.held > 40_000
+            two.send(head)
+            assert await two.status() == 503
+            one.send(b"123456789")
+            assert await one.status() == 200
+            assert server.held == 0
+
+    asyncio.run(check())
+
+
 def test_short_targets_are_cached_until_the_configuration_changes_and_long_ones_never() -> None:
     server = CollectServer(Disk().append, Endpoint(), DIRECTORY)
     long = URL + b"&x=" + b"y" * 2_000
