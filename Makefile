@@ -30,7 +30,7 @@ run: setup ## start the server with a demo site
 	$(BIN)/turnout serve --config examples/demo.yaml
 
 test: setup check ## the whole test suite
-	@tools/system.sh curl:curl gcc:gcc chromium:chromium nginx:nginx-light caddy:caddy openssl:openssl
+	@tools/system.sh curl:curl gcc:gcc /usr/include/stdio.h:libc6-dev chromium:chromium nginx:nginx-light caddy:caddy openssl:openssl
 	$(BIN)/pytest
 
 check: setup ## formatting, lint, types, import contracts
@@ -48,7 +48,7 @@ bench: setup ## what this machine can do, as ratios to references in the same ru
 	$(BIN)/python -m bench.run $(ROWS)
 
 soak: setup ## crash rounds for as long as asked: make soak ROUNDS=500
-	TURNOUT_CRASH_ROUNDS=$(or $(ROUNDS),200) $(BIN)/pytest tests/crash --timeout 0
+	TURNOUT_CRASH_ROUNDS=$(or $(ROUNDS),200) $(BIN)/pytest tests/crash/test_crash.py --timeout 0
 
 fuzz: setup ## hostile bytes, guided by coverage: make fuzz SECONDS=600 TARGETS="wire query"
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check 'atheris>=3,<4'

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Sees to it that commands exist: system.sh COMMAND:PACKAGE ...
+# Sees to it that commands (or files) exist: system.sh COMMAND:PACKAGE /FILE:PACKAGE ...
 # Installs what is missing with apt when it may, and otherwise says how to.
 set -eu
 missing=""
 for pair in "$@"; do
-    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
+    command -v "${pair%%:*}" >/dev/null || [ -f "${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
