@@ -1,11 +1,12 @@
 """Everything that happened to one event, found by its id."""
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
-from turnout.log.interface import Log
+from turnout.log.interface import Log, Subscription
 from turnout.model.event import (
     ACCEPTED,
     PROCESSED,
@@ -81,39 +82,52 @@ class Trace(msgspec.Struct, kw_only=True):
 
 def trace(log: Log, store: Store, event_id: str) -> list[Trace]:
     """Every event with this id that is still kept, oldest first; an empty list means expired, or never seen."""
-    traces = []
+    # What waits is read first: an event that is processed meanwhile is then found twice, not missed.
+    waiting = _waiting(log, event_id)
+    records = _processed(log, store, event_id)
+    processed = {record.offset for _, record in records}
+    return [
+        *(_trace(log, store, offset, record) for offset, record in records),
+        *(_received_trace(received) for offset, received in waiting if offset not in processed),
+    ]
+
+
+def _processed(log: Log, store: Store, event_id: str) -> list[tuple[int, Processed]]:
+    """Records of the stream `processed` with this id, each with its offset."""
     _, indexed = index.extent(store.db)
+    found = []
     for offset in index.find(store.db, event_id):
         # What was indexed since is found below.
         record = _processed_at(log, offset) if offset < indexed else None
         if record is not None and record.event_id == event_id:
-            traces.append(_trace(log, store, offset, record))
-    visitor = log.subscribe(PROCESSED, None, indexed)
-    try:
-        while batches := visitor.fetch(1000):
-            for batch in batches:
-                for position, data in enumerate(batch.records):
-                    if batch.base + position >= indexed and event_id.encode() in data:
-                        record = decode_processed(data)
-                        if record.event_id == event_id:
-                            traces.append(_trace(log, store, batch.base + position, record))
-    finally:
-        visitor.close()
-    return traces + _unprocessed(log, event_id)
-
-
-def _unprocessed(log: Log, event_id: str) -> list[Trace]:
-    found = []
-    waiting = log.subscribe(ACCEPTED, "process")
-    try:
-        while batches := waiting.fetch(1000):
-            for batch in batches:
-                for data in batch.records:
-                    if event_id.encode() in data and (received := decode_received(data)).event_id == event_id:
-                        found.append(_received_trace(received))
-    finally:
-        waiting.close()
+            found.append((offset, record))
+    for offset, data in _holding(log.subscribe(PROCESSED, None, indexed), event_id):
+        late = decode_processed(data)
+        if offset >= indexed and late.event_id == event_id:
+            found.append((offset, late))
     return found
+
+
+def _waiting(log: Log, event_id: str) -> list[tuple[int, Received]]:
+    """Records of the stream `accepted` with this id that are not processed yet, each with its offset."""
+    found = []
+    for offset, data in _holding(log.subscribe(ACCEPTED, "process"), event_id):
+        if (received := decode_received(data)).event_id == event_id:
+            found.append((offset, received))
+    return found
+
+
+def _holding(subscription: Subscription, event_id: str) -> Iterator[tuple[int, bytes]]:
+    """What is left to read of a stream, as far as the bytes of this id are in it; with offsets."""
+    sought = event_id.encode("utf-8", "surrogatepass")
+    try:
+        while batches := subscription.fetch(1000):
+            for batch in batches:
+                for offset, data in enumerate(batch.records, batch.base):
+                    if sought in data:
+                        yield offset, data
+    finally:
+        subscription.close()
 
 
 def _received_trace(received: Received) -> Trace:

@@ -8,7 +8,8 @@ import pytest
 from msgspec import Raw
 
 from tests.unit.receipts.making import NOW, REF, log_with, step
-from turnout.log.memory import MemoryLog
+from turnout.log.interface import Commit
+from turnout.log.memory import MemoryLog, MemorySubscription
 from turnout.model.event import ACCEPTED, PROCESSED, Processed, Reason, Received, encode
 from turnout.model.outcome import Code
 from turnout.receipts.index import Index
@@ -84,6 +85,33 @@ def test_on_its_way_through_the_stages(log: MemoryLog, store: Store) -> None:
     (found,) = trace(log, store, "late")
     assert found.destinations == [Fate(destination=REF, outcome="waiting", reason="not reached yet")]
     assert (found.processed, found.settled, found.payload) == (True, False, Raw(b'{"a":2}'))
+
+
+class OvertakenLog(MemoryLog):
+    """As soon as somebody has read a stream to its end, what waits is processed."""
+
+    def subscribe(self, stream: str, group: str | None, start: int | None = None) -> MemorySubscription:
+        if start is None:
+            start = self._cursors.get((stream, group or ""), 0)
+        return OvertakenSubscription(self, stream, group, start)
+
+    def process(self) -> None:
+        if not self.end(PROCESSED):
+            record = Processed("late", "29/shop", "purchase", "valid", NOW, 0, b"{}")
+            self.append(PROCESSED, [encode(record)], Commit(ACCEPTED, "process", 1))
+
+
+class OvertakenSubscription(MemorySubscription):
+    def close(self) -> None:
+        assert isinstance(self._log, OvertakenLog)
+        self._log.process()
+
+
+def test_an_event_that_is_processed_meanwhile_is_found_once(store: Store) -> None:
+    log = OvertakenLog({ACCEPTED: ["process"], PROCESSED: ["deliver"]})
+    log.append(ACCEPTED, [encode(Received("late", "29/shop", "purchase", "valid", NOW, b"{}"))])
+    (found,) = trace(log, store, "late")
+    assert found.processed
 
 
 def test_a_refused_event_is_settled_with_its_reasons(log: MemoryLog, store: Store) -> None:
