@@ -113,18 +113,20 @@ class Endpoint:
     def handle(self, request: Request) -> Decision:
         """Decide one request, in the order of §4. Never raises for anything a client can send."""
         arrival = self._arrival(request)
-        by_get = request.endpoint == "pixel"
         try:
             records = self._records(request, arrival)
-            cookie = arrival.visitor.cookie if arrival.visitor is not None else ""
-            return Decision(request.endpoint, records, Answer.PIXEL if by_get else Answer.OK, cookie)
         except TooLargeError as error:
             reason = Reason("payload_too_large", "", f"{error.args[0]} bytes are more than this endpoint takes")
             records = self._refuse(arrival, reason, b"")
-            return Decision(request.endpoint, records, Answer.PIXEL_TOO_LARGE if by_get else Answer.TOO_LARGE)
+            answer = Answer.PIXEL_TOO_LARGE if request.endpoint == "pixel" else Answer.TOO_LARGE
+            return Decision(request.endpoint, records, answer)
         except InvalidJsonError as error:
             records = self._refuse(arrival, Reason("invalid_json", "", str(error)), request.body)
             return Decision(request.endpoint, records, Answer.INVALID_JSON)
+        answer = Answer.PIXEL if request.endpoint == "pixel" else Answer.OK
+        if arrival.visitor is None:
+            return Decision(request.endpoint, records, answer)
+        return Decision(request.endpoint, records, answer, arrival.visitor.cookie)
 
     def settle(self, decision: Decision, stored: bool) -> None:
         """Count a decision: its records are stored, or could not be and the answer says so."""
@@ -258,17 +260,22 @@ class Endpoint:
             return Arrival(
                 access.ref, request.endpoint, request.received_ms, warnings=access.warnings, location=request.location
             )
-        client_ip = user_agent = ""
-        if source.client_side:
-            client_ip = request.client_ip if source.ip == "keep" else anonymise(request.client_ip, source.ip)
-            user_agent = request.user_agent.decode("utf-8", "replace") if request.user_agent else ""
+        if not source.client_side:
+            return Arrival(
+                access.ref,
+                request.endpoint,
+                request.received_ms,
+                warnings=access.warnings,
+                ip=source.ip,
+                location=request.location,
+            )
         return Arrival(
             access.ref,
             request.endpoint,
             request.received_ms,
-            source.client_side,
-            client_ip,
-            user_agent,
+            True,
+            request.client_ip if source.ip == "keep" else anonymise(request.client_ip, source.ip),
+            request.user_agent.decode("utf-8", "replace") if request.user_agent else "",
             access.warnings,
             source.trust_client_ip,
             source.ip,
