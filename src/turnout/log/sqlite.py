@@ -147,11 +147,16 @@ class SqliteLog:
                         clock=self._clock,
                         set_aside=self.set_aside,
                         report=self.report_damage,
+                        passed=lambda: self._passed(stream),
                     )
                 except (OSError, sqlite3.Error) as error:
                     raise LogUnavailableError(f"{self._folder / stream}: {error}") from error
                 self._writers[stream].refuse(self._no_room(stream))
             return self._writers[stream]
+
+    def _passed(self, stream: str) -> int:
+        """How far the furthest group has read."""
+        return max((self.cursor(stream, group) for group in self._groups[stream]), default=0)
 
     def _own_cursors(self) -> list[Commit]:
         """The cursors that moved by themselves. A broken file of them is set aside: readers start further back."""

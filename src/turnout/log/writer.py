@@ -30,6 +30,7 @@ from turnout.log.segment import (
     rename,
     segment_bases,
     segment_path,
+    sync_segment,
     wal_path,
 )
 from turnout.model.errors import LeaseLostError, LogFullError, LogUnavailableError
@@ -52,8 +53,12 @@ class StreamWriter:
         clock: Callable[[], int],
         set_aside: Callable[[Path, str], None],
         report: Callable[[str], None],
+        passed: Callable[[], int],
     ) -> None:
-        """Raises `LeaseLostError` if another process writes here, `LogUnavailableError` if it can't open."""
+        """`passed` gives the furthest that any group has read: no offset before it is given again.
+
+        Raises `LeaseLostError` if another process writes here, `LogUnavailableError` if it can't open.
+        """
         self._folder, self._clock, self._set_aside = folder, clock, set_aside
         self._report = report
         self._segment_bytes = segment_bytes
@@ -78,7 +83,7 @@ class StreamWriter:
             remove(self._spare)
             remove(self._unprepared)
             remove_orphans(folder)
-            self._open_last()
+            self._open_last(passed)
         except BaseException:
             os.close(self._lease)
             raise
@@ -144,7 +149,7 @@ class StreamWriter:
                 segment.close()
             os.close(self._lease)
 
-    def _open_last(self) -> None:
+    def _open_last(self, passed: Callable[[], int]) -> None:
         bases = segment_bases(self._folder)
         floor = 0
         while bases:
@@ -154,6 +159,9 @@ class StreamWriter:
             preallocated = wal_path(path).exists()
             try:
                 self._segment = Segment(path, write=True)
+                # Whoever wrote here may have been killed in the middle of an fsync: what we read is then not on
+                # disk yet, and what follows from it must not be there first.
+                sync_segment(path)
                 last = self._segment.last()
                 self._data_bytes = self._segment.data_bytes()
                 cursors = stream_cursors(self._folder)
@@ -161,14 +169,15 @@ class StreamWriter:
                 floor = bases.pop() + DAMAGE_GAP
                 self._set_aside(path, str(error))
                 continue
-            self.next = max(last[0] if last else bases[-1], floor)
+            # A reader may have seen what a power cut then took: `passed` is beyond the last record in that case.
+            self.next = max(last[0] if last else bases[-1], floor, passed())
             self._cursors = {(commit.stream, commit.group): commit for commit in cursors}
             self._carried = False
             self._wal_bytes = 0
             if floor or (last and not preallocated):
                 self._rotate()
             return
-        self.next = floor
+        self.next = max(floor, passed())
         self._start_segment(self.next)
 
     def _start_segment(self, base: int) -> None:

@@ -69,6 +69,42 @@ os.kill(os.getpid(), 9)
     log.close()
 
 
+def test_what_a_killed_writer_left_is_made_durable_before_anything_follows_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = f"""
+import os, pathlib
+from turnout.log.sqlite import SqliteLog
+log = SqliteLog(pathlib.Path({str(tmp_path)!r}), {GROUPS!r}, reserve_bytes=0, segment_bytes=50_000)
+log.append("accepted", [b"a"])
+os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    synced: list[str] = []
+
+    def fsync(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    log = opened(tmp_path)
+    log.append("accepted", [])
+    segment = segment_path(tmp_path / "accepted", 0)
+    assert synced == [str(wal_path(segment)), str(segment), str(tmp_path / "accepted")]
+    log.close()
+
+
+def test_no_offset_is_given_again_that_a_reader_has_passed(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.append("accepted", [b"a"])
+    # What a power cut may leave: the reader's own stream kept more than the stream it read.
+    log.append("processed", [b"1", b"2", b"3"], Commit("accepted", "process", 3))
+    log.close()
+    log = opened(tmp_path)
+    assert log.append("accepted", [b"b"]) == 3
+    assert drain(log.subscribe("accepted", "process")) == [b"b"]
+    log.close()
+
+
 # commits that fail
 
 
