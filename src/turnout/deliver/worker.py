@@ -50,6 +50,8 @@ class Deliverer:
         Raises `ReceiptsUnavailableError` if the receipts are not of this log.
         """
         self._log, self._store, self._open, self._clock, self._keep_ms = stream, store, open_destination, clock, keep_ms
+        # Whoever wrote here may have been killed in the middle of an fsync: make what we now see durable.
+        store.checkpoint()
         self._reader = Reader(stream)
         self._index = Index(store)
         self._wanted: dict[str, config.Destination] = {}

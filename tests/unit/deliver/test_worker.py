@@ -197,6 +197,15 @@ def test_the_log_learns_what_every_destination_has_passed_and_a_power_cut_can_no
     play(scenario())
 
 
+def test_what_a_killed_worker_left_is_durable_before_anything_follows_from_it(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.store.destination("29/orders", 0)
+    house.fresh()
+    shutil.copy(house.path, tmp_path / "after.db")
+    with closing(sqlite3.connect(tmp_path / "after.db")) as after:
+        assert after.execute("SELECT ref FROM destinations").fetchall() == [("29/orders",)]
+
+
 def test_the_slowest_destination_holds_the_log(tmp_path: Path) -> None:
     async def scenario() -> None:
         house = House(tmp_path)
