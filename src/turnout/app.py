@@ -112,6 +112,7 @@ async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
         found.events = {f"{source or '-'} {status}": n for (source, status), n in endpoint.events.items()}
         found.refusals = dict(endpoint.refusals)
         found.suppressed = dict(endpoint.cap.suppressed)
+        found.empty_batches = dict(endpoint.empty_batches)
         found.bytes_in = server.figures["bytes"]
         found.commit_seconds = server.figures["commit_us"] / 1e6
         found.commits = {str(bound): server.commits[bound] for bound in (*COMMIT_BUCKETS_S, math.inf)}

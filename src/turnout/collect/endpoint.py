@@ -105,7 +105,8 @@ class Endpoint:
         self.refusals: Counter[str] = Counter()
         """All refusals by reason, recorded or not."""
         self.cap = RefusalCap()
-        self.empty_batches = 0
+        self.empty_batches: Counter[str] = Counter()
+        """Batches without an event, by source: the warning `batch_empty` (§10), which has no event to stand on."""
         self._admission = Admission(make_id, self._may_record)
         self._is_array, self._make_caid = is_array, make_caid
         self._rates: dict[str, TokenBucket] = {}
@@ -209,7 +210,7 @@ class Endpoint:
                 arrival = _warned(arrival, ("batch_extra_keys",))
             elements = split(value["batch"], parsed.infinite)
         if not elements:
-            self.empty_batches += 1
+            self.empty_batches[arrival.source] += 1
         records: list[Received] = []
         for index, element in enumerate(elements):
             records += self._element(request, arrival, element, index)

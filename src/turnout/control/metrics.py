@@ -68,6 +68,7 @@ def _collecting(facts: Facts) -> Iterator[Metric]:
     yield _counter("turnout_collected_events", "Recorded events", ["source", "status"], _split(facts.events))
     yield _counter("turnout_refusals", "Refused events and requests", ["reason"], _split(facts.refusals))
     yield _counter("turnout_refusals_unrecorded", "Refusals over the cap", ["reason"], _split(facts.suppressed))
+    yield _counter("turnout_empty_batches", "Batches without an event", ["source"], _split(facts.empty_batches))
     yield _counter("turnout_received_bytes", "Bytes of bodies", [], [([], facts.bytes_in)])
     yield _gauge("turnout_connections", "Open client connections", [], [([], facts.connections)])
     commit = HistogramMetricFamily("turnout_commit_seconds", "Duration of an append to the log")

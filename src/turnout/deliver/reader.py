@@ -8,7 +8,8 @@ import msgspec
 from turnout.log.interface import Batch, Log, Subscription
 from turnout.model.event import PROCESSED, Processed, decode_processed
 
-_KEPT = 16
+_KEPT_BYTES = 8 << 20
+"""Of records that stay decoded: what destinations that are close together need, whatever the size of batches."""
 _ROOM_BYTES = 8 << 20
 """Of payloads whose events are kept; as objects they take about eight times as much memory."""
 
@@ -65,7 +66,9 @@ class Reader:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._decoded: OrderedDict[int, DecodedBatch] = OrderedDict()
+        self._decoded: OrderedDict[int, tuple[DecodedBatch, int]] = OrderedDict()
+        """By their first offset: batches and their size in bytes, the oldest first."""
+        self._bytes = 0
         self._room = _Room()
 
     def subscribe(self, start: int) -> Subscription:
@@ -79,9 +82,15 @@ class Reader:
     def decode(self, batch: Batch) -> DecodedBatch:
         """The batch as events, from the cache if it was decoded recently."""
         found = self._decoded.get(batch.base)
-        if found is None:
-            records = [decode_processed(record) for record in batch.records]
-            found = self._decoded[batch.base] = DecodedBatch(batch.base, batch.appended_ms, records, self._room)
-            if len(self._decoded) > _KEPT:
-                self._decoded.popitem(last=False)[1].forget()
-        return found
+        if found is not None:
+            return found[0]
+        records = [decode_processed(record) for record in batch.records]
+        decoded = DecodedBatch(batch.base, batch.appended_ms, records, self._room)
+        size = sum(map(len, batch.records))
+        self._decoded[batch.base] = decoded, size
+        self._bytes += size
+        while self._bytes > _KEPT_BYTES and len(self._decoded) > 1:
+            _, (oldest, freed) = self._decoded.popitem(last=False)
+            self._bytes -= freed
+            oldest.forget()
+        return decoded

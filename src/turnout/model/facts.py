@@ -48,6 +48,8 @@ class Facts(msgspec.Struct, kw_only=True):
     refusals: dict[str, int] = {}
     suppressed: dict[str, int] = {}
     """Refusals counted but not recorded, by reason."""
+    empty_batches: dict[str, int] = {}
+    """Batches without an event, by source."""
     bytes_in: int = 0
     commit_seconds: float = 0.0
     commits: dict[str, int] = {}

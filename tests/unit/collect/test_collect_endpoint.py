@@ -208,7 +208,7 @@ def test_what_is_no_batch_leaves_one_record(body: object, code: str) -> None:
 def test_an_empty_batch_is_counted_and_no_event() -> None:
     endpoint = Endpoint()
     decision = endpoint.handle(request(batch(), "events/batch"))
-    assert (decision.records, decision.answer, endpoint.empty_batches) == ([], Answer.OK, 1)
+    assert (decision.records, decision.answer, dict(endpoint.empty_batches)) == ([], Answer.OK, {access().ref: 1})
 
 
 def test_other_root_keys_of_a_batch_are_ignored_with_a_warning() -> None:

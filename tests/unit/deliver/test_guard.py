@@ -308,6 +308,7 @@ def test_decoded_events_take_bounded_room(monkeypatch: pytest.MonkeyPatch, decod
     payload = json.dumps({"a": "x" * 92}).encode()
     assert len(payload) == 101
     records = [encode(Processed(one, "29/shop", "a", "valid", 1, 0, payload)) for one in "abc"]
+    monkeypatch.setattr(reader, "_KEPT_BYTES", 16 * sum(map(len, records)))
     one = Reader(log)
     for _ in range(17):
         log.append(PROCESSED, records)
@@ -322,6 +323,8 @@ def test_decoded_events_take_bounded_room(monkeypatch: pytest.MonkeyPatch, decod
     for batch in batches[1:]:
         one.decode(batch)
     decoded.clear()
+    assert one.decode(batches[-1]) is one.decode(batches[-1])
+    assert one.decode(batches[0]) is not first, "only so many bytes are kept"
     last = one.decode(batches[-1])
     for _ in range(2):
         assert [last.event(position) for position in range(3)] == [{"a": "x" * 92}] * 3
