@@ -74,18 +74,6 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def sync_segment(path: Path) -> None:
-    """Make everything that can be read of a segment durable: the file, its write-ahead log, their names."""
-    for file in (wal_path(path), path):
-        if file.exists():
-            fd = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-    sync_folder(path.parent)
-
-
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents where they are missing; durable on return."""
     if folder.is_dir():

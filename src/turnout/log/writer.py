@@ -30,7 +30,7 @@ from turnout.log.segment import (
     rename,
     segment_bases,
     segment_path,
-    sync_segment,
+    sync_folder,
     wal_path,
 )
 from turnout.model.errors import LeaseLostError, LogFullError, LogUnavailableError
@@ -160,8 +160,10 @@ class StreamWriter:
             try:
                 self._segment = Segment(path, write=True)
                 # Whoever wrote here may have been killed in the middle of an fsync: what we read is then not on
-                # disk yet, and what follows from it must not be there first.
-                sync_segment(path)
+                # disk yet, and what follows from it must not be there first. A checkpoint flushes it; to open and
+                # close the files ourselves would drop the locks that SQLite holds on them.
+                self._segment.checkpoint()
+                sync_folder(self._folder)
                 last = self._segment.last()
                 self._data_bytes = self._segment.data_bytes()
                 cursors = stream_cursors(self._folder)
