@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import subprocess
 import sys
@@ -57,24 +58,25 @@ def latency(samples: int, seconds: int, rate: int = 500) -> list[Row]:
     return [row, middle]
 
 
-def memory(events: int, backlog: int) -> list[Row]:
-    """Resident memory of all processes together."""
+def memory(samples: int, events: int, backlog: int) -> list[Row]:
+    """Resident memory of all processes together, the supervisor too; what they share counts in each."""
     rows = [
         Row(f"resident memory, all processes, {when}", "MB", "", 250.0, 150.0, smaller=True)
         for when in ("idle", f"after {events:,} events", f"with a backlog of {backlog:,}")
     ]
-    with workplace() as place, _serving(place, ARCHIVE):
-        time.sleep(2.0)
-        rows[0].measured.append(_resident_mb(place / "data"))
-        _post_batches(events)
-        wait(lambda: _done(place / "data", "29/archive") >= events, "all events to be delivered", 3600)
-        rows[1].measured.append(_resident_mb(place / "data"))
     hook = '{dead: {type: webhook, sources: [backend], settings: {url: "http://127.0.0.1:18099/"}}}'
-    with workplace() as place, _serving(place, hook):
-        _post_batches(backlog)
-        wait(lambda: facts(place / "data", "worker").lag == 0, "all events to be processed", 3600)
-        time.sleep(2.0)
-        rows[2].measured.append(_resident_mb(place / "data"))
+    for _ in range(samples):
+        with workplace() as place, _serving(place, ARCHIVE) as pid:
+            time.sleep(2.0)
+            rows[0].measured.append(_resident_mb(place / "data", pid))
+            _post_batches(events)
+            wait(lambda: _done(place / "data", "29/archive") >= events, "all events to be delivered", 3600)
+            rows[1].measured.append(_resident_mb(place / "data", pid))
+        with workplace() as place, _serving(place, hook) as pid:
+            _post_batches(backlog)
+            wait(lambda: facts(place / "data", "worker").lag == 0, "all events to be processed", 3600)
+            time.sleep(2.0)
+            rows[2].measured.append(_resident_mb(place / "data", pid))
     return rows
 
 
@@ -146,8 +148,8 @@ def _codec_rate(events: int) -> float:
 
 
 @contextlib.contextmanager
-def _serving(place: Path, destinations: str) -> Iterator[None]:
-    """The whole server as a user starts it."""
+def _serving(place: Path, destinations: str) -> Iterator[int]:
+    """The whole server as a user starts it; gives the supervisor's process id."""
     data, file = place / "data", place / "turnout.yaml"
     file.write_text(config(destinations))
     command = [sys.executable, "-m", "turnout", "serve", "--data", str(data), "--config", str(file)]
@@ -156,14 +158,16 @@ def _serving(place: Path, destinations: str) -> Iterator[None]:
     try:
         names = ("collector", "worker", "control")
         wait(lambda: all(facts(data, name).beat_ms for name in names), "the server to be ready")
-        yield
+        yield server.pid
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(60)
 
 
-def _resident_mb(data: Path) -> float:
-    return sum(facts(data, name).rss_bytes for name in ("collector", "worker", "control")) / (1 << 20)
+def _resident_mb(data: Path, supervisor: int) -> float:
+    pids = [supervisor, *(facts(data, name).pid for name in ("collector", "worker", "control"))]
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    return pages * resource.getpagesize() / (1 << 20)
 
 
 def _three_webhooks() -> str:

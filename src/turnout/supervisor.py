@@ -27,6 +27,8 @@ FATAL_EXIT = 3
 _BACKOFF_S = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0)
 _STABLE_S = 5.0
 _DRAIN_S = 25.0
+_ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "262144", "MALLOC_MMAP_THRESHOLD_": "262144"}
+"""For glibc: give back at once what a batch of half a megabyte needed; saves about 20 MB. What the operator has set wins."""
 
 log = structlog.get_logger("supervisor")
 
@@ -110,7 +112,7 @@ async def _keep(
             "--only",
             name,
             stdin=asyncio.subprocess.PIPE,
-            env={**environment, SUPERVISED: "1"},
+            env={**_ALLOCATOR, **environment, SUPERVISED: "1"},
             pass_fds=(lease,),
             start_new_session=True,
         )
