@@ -358,6 +358,8 @@ class CollectServer:
         try:
             self._append(records)
         except LogUnavailableError as error:
+            if not self.trouble:
+                log.warning("log not writable", reason=str(error))
             self.trouble = str(error)
             return False, perf_counter() - start
         self.trouble = ""
