@@ -191,8 +191,11 @@ class StreamWriter:
                 # `maintain` may be at work on the spare: make another one, in time rather than preallocated.
                 fresh = self._unprepared
                 create(fresh, 0 if self._cursors or base else self._segment_bytes)
-            self._spare_ready = False
-            rename(fresh, path)
+            try:
+                rename(fresh, path)
+            finally:
+                # Not before: `maintain` would take it for used, and make another one in its place.
+                self._spare_ready = False
         self._segment = Segment(path, write=True)
         self._data_bytes = self._wal_bytes = 0
         self._checkpoint_due = False

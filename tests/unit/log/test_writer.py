@@ -5,6 +5,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -382,3 +383,28 @@ def test_a_newer_format_is_refused_by_name_and_left_alone(tmp_path: Path) -> Non
     assert path.read_bytes() == content
     assert log.damage() == []
     log.close()
+
+
+def test_a_spare_is_not_replaced_while_it_becomes_a_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = opened(tmp_path)
+    begun: list[Path] = []
+
+    def rename(old: Path, new: Path) -> None:
+        before = old.stat().st_ino
+        maintenance = threading.Thread(target=log.maintain, args=(0,))
+        maintenance.start()
+        # It ends at once, or waits for the append that is under way.
+        maintenance.join(0.5)
+        assert old.stat().st_ino == before
+        real(old, new)
+        begun.append(old)
+
+    real = writer_module.rename
+    monkeypatch.setattr(writer_module, "rename", rename)
+    sent = [b"%d" % number + b"x" * 10_000 for number in range(12)]
+    for record in sent:
+        log.append("accepted", [record])
+        log.maintain(0)
+    assert drain(log.subscribe("accepted", None)) == sent
+    log.close()
+    assert [path.name for path in begun].count("spare.segment") == 2
