@@ -28,7 +28,7 @@ _BACKOFF_S = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0)
 _STABLE_S = 5.0
 _DRAIN_S = 25.0
 _ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "262144", "MALLOC_MMAP_THRESHOLD_": "262144"}
-"""For glibc: give back at once what a batch of half a megabyte needed; saves about 20 MB. What the operator has set wins."""
+"""For glibc: give back at once what a big batch needed; about 20 MB less. What the operator has set wins."""
 
 log = structlog.get_logger("supervisor")
 
