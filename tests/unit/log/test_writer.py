@@ -15,6 +15,7 @@ from tests.crash.disk import Kind, compile_recorder, operations, recording
 from turnout.log import writer as writer_module
 from turnout.log.interface import Commit
 from turnout.log.segment import FORMAT, Segment, segment_bases, segment_path, wal_path
+from turnout.log.segment import rename as renamed
 from turnout.log.sqlite import SqliteLog
 from turnout.model.errors import LeaseLostError, LogFullError, LogUnavailableError, NewerFormatError
 from turnout.testing.log_suite import DAY_MS, GROUPS, FakeClock, drain
@@ -396,10 +397,9 @@ def test_a_spare_is_not_replaced_while_it_becomes_a_segment(tmp_path: Path, monk
         # It ends at once, or waits for the append that is under way.
         maintenance.join(0.5)
         assert old.stat().st_ino == before
-        real(old, new)
+        renamed(old, new)
         begun.append(old)
 
-    real = writer_module.rename
     monkeypatch.setattr(writer_module, "rename", rename)
     sent = [b"%d" % number + b"x" * 10_000 for number in range(12)]
     for record in sent:
