@@ -17,6 +17,7 @@ from turnout.destinations import registry
 from turnout.model.cleansing import Rule
 from turnout.model.config import Delivery, Destination, IpMode, Snapshot, Source
 from turnout.model.errors import ConfigError, Problem
+from turnout.model.sampling import Mode
 
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#\sA-Z]+")
@@ -37,7 +38,7 @@ _SOURCE_FIELDS = {
     "lenient_content_type": bool,
 }
 _CLIENT_SIDE_FIELDS = ("trust_client_ip", "cookie_requires_consent")
-_SITE_FIELDS = {"sources": dict, "destinations": dict, "first_party": list, "cleansing": list}
+_SITE_FIELDS = {"sources": dict, "destinations": dict, "first_party": list, "cleansing": list, "inspector": dict}
 _DESTINATION_FIELDS = {
     "type": str,
     "sources": list,
@@ -70,6 +71,7 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
     destinations: dict[str, Destination] = {}
     first_party: dict[str, tuple[str, ...]] = {}
     rules: list[Rule] = []
+    sampling: dict[str, Mode] = {}
     sites = root.get("sites") or {}
     if not isinstance(sites, dict) or not sites:
         if not any(problem.path == "sites" for problem in problems):
@@ -80,6 +82,7 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
         _name(site, path, problems)
         members = _mapping(value, path, _SITE_FIELDS, problems)
         first_party[site] = _domains(members, path, problems)
+        sampling[site] = _sampling(members, path, problems)
         for name, source in _members(members, "sources", path, problems):
             sources[f"{site}/{name}"] = _source(site, name, source, join(f"{path}.sources", name), problems)
         rules += cleansing.read(site, members, path, sources, Findings(problems, warnings))
@@ -99,6 +102,7 @@ def load(text: str, environment: Mapping[str, str]) -> Snapshot:
         sources=sources,
         destinations=destinations,
         cleansing=tuple(rules),
+        sampling={site: mode for site, mode in sampling.items() if mode != "auto"},
         warnings=tuple(warnings),
     )
 
@@ -180,6 +184,13 @@ def _domains(members: Mapping[str, object], path: str, problems: list[Problem]) 
             problems.append(Problem(f"{path}.first_party[{index}]", f"{text!r} is no domain", fix))
         domains.append(domain)
     return tuple(domains)
+
+
+def _sampling(members: Mapping[str, object], path: str, problems: list[Problem]) -> Mode:
+    """How a site's records for the inspector are sampled."""
+    fields = _mapping(members.get("inspector"), f"{path}.inspector", {"sampling": str}, problems)
+    _one_of(fields, "sampling", get_args(Mode), f"{path}.inspector", problems)
+    return cast("Mode", fields.get("sampling", "auto"))
 
 
 def _convert(kind: type[Source], fields: dict[str, object]) -> Source:

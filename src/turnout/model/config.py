@@ -11,6 +11,7 @@ from msgspec import Meta
 from turnout.model.cleansing import Rule
 from turnout.model.errors import Problem
 from turnout.model.requirement import Consent, Requirement
+from turnout.model.sampling import Mode
 
 SourceType = Literal["web", "mobile", "server"]
 Environment = Literal["production", "staging", "development"]
@@ -109,6 +110,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """By reference."""
     cleansing: tuple[Rule, ...] = ()
     """The rules of each site in the order in which they run."""
+    sampling: dict[str, Mode] = {}
+    """By site: how its records for the inspector are sampled; `auto` where it does not say."""
     warnings: tuple[Problem, ...] = ()
     """What works but is probably a mistake."""
 

@@ -61,6 +61,11 @@ def test_what_browsers_need_is_read() -> None:
     assert one.allowed_origins == ("https://a.example:8443",)
 
 
+def test_how_the_records_of_a_site_are_sampled_is_read() -> None:
+    text = "sites: {a: {}, b: {inspector: {sampling: auto}}, c: {inspector: {sampling: all}}}"
+    assert load(text, {}).sampling == {"c": "all"}
+
+
 def site(text: str) -> str:
     return f"sites: {{s: {{{text}}}}}"
 
@@ -160,6 +165,8 @@ FILE = "type: file, settings: {path: x}, sources: [a]"
             "leave it out",
         ),
         (site("first_party: shop.example"), "sites.s.first_party", "must be a list", "[one, two]"),
+        (site("inspector: {sampling: some}"), "sites.s.inspector.sampling", "'some' is not one of", "known: all"),
+        (site("inspector: {sampled: all}"), "sites.s.inspector.sampled", "is not known", "did you mean 'sampling'?"),
         (site("first_party: [com]"), "sites.s.first_party[0]", "'com' is no domain", "such as shop.example"),
         (site("first_party: [a.example, 192.0.2.1]"), "sites.s.first_party[1]", "'192.0.2.1' is no domain", "such as"),
         (site("first_party: ['a.example:8080']"), "sites.s.first_party[0]", "is no domain", "such as"),
