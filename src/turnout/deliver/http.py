@@ -14,8 +14,8 @@ import aiohttp
 from yarl import URL
 
 import turnout
-from turnout.deliver.egress import EgressDeniedError, socket_factory
 from turnout.destinations.interface import Event, Request, Response, Translator
+from turnout.egress import EgressDeniedError, socket_factory
 from turnout.model.clock import Clock
 from turnout.model.outcome import Result
 

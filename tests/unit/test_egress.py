@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from turnout.deliver.egress import EgressDeniedError, is_allowed, socket_factory
+from turnout.egress import EgressDeniedError, is_allowed, socket_factory
 
 PUBLIC = [
     "93.184.215.14",
