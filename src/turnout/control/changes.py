@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from turnout.destinations.registry import find_problems
 from turnout.formula import Formula, FormulaError, compile_formula
-from turnout.model.cleansing import Action, Change
+from turnout.model.change import Action, Change
 from turnout.model.errors import Problem
 
 Scalar = str | int | float | bool | None

@@ -4,20 +4,9 @@ from typing import Literal
 
 import msgspec
 
+from turnout.model.change import Change
+
 Timing = Literal["reception", "after_enrichment"]
-Action = Literal["rename", "map", "delete", "set"]
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One row of `modify_properties` (`processing.md` §4.3). Paths are dotted and start at the event.
-
-    `property` is what changes: the source of `rename`, the target of the others. `other` is where `rename` puts
-    the value, what `map` copies, the formula of `set`, and "" for `delete`.
-    """
-
-    action: Action
-    property: str
-    other: str = ""
 
 
 class RenameEvent(msgspec.Struct, frozen=True):

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from turnout.control.configfile import load
-from turnout.model.cleansing import Change, DeriveEvent, FilterEvent, ModifyProperties, Operation, RenameEvent, Rule
+from turnout.model.change import Change
+from turnout.model.cleansing import DeriveEvent, FilterEvent, ModifyProperties, Operation, RenameEvent, Rule
 from turnout.model.config import Snapshot
 from turnout.model.errors import ConfigError, Problem
 

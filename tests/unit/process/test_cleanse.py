@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnout.log.interface import Batch
+from turnout.model.change import Change
 from turnout.model.cleansing import (
-    Change,
     DeriveEvent,
     FilterEvent,
     ModifyProperties,

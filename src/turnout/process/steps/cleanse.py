@@ -12,11 +12,12 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from turnout.formula import Formula, Run, compile_formula
-from turnout.model.cleansing import Change, DeriveEvent, FilterEvent, ModifyProperties, RenameEvent, Rule, Timing
+from turnout.mapping import changes
+from turnout.mapping.changes import Event
+from turnout.model.change import Change
+from turnout.model.cleansing import DeriveEvent, FilterEvent, ModifyProperties, RenameEvent, Rule, Timing
 from turnout.model.event import ROUTED, Reason, Received
-from turnout.process import changes
 from turnout.process.chain import Draft, Step, Tally
-from turnout.process.changes import Event
 
 Operate: TypeAlias = Callable[[Draft, Run], None]
 

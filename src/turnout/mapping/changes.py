@@ -1,4 +1,4 @@
-"""Rows of `modify_properties`, compiled (`processing.md` §4.3).
+"""Rows of `properties`, compiled (`processing.md` §4.3, §8.1).
 
 What must stay true: a row does all that it says, or nothing. Values are computed before the first is written, and
 what exceeds a bound (`formulas.md` §11) leaves the event alone, with a warning in the run. The bounds hold for a
@@ -15,8 +15,8 @@ from turnout.formula.errors import LimitError
 from turnout.formula.limits import RESULT_BYTES, WORK
 from turnout.formula.paths import present, split, steps, walk
 from turnout.formula.tree import walk as nodes
-from turnout.model.cleansing import Change
-from turnout.process.places import Place, places
+from turnout.mapping.places import Place, places
+from turnout.model.change import Change
 
 Event: TypeAlias = dict[str, object]
 Apply: TypeAlias = Callable[[Event, Run], None]

@@ -5,13 +5,13 @@ import json
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnout.formula import Run
 from turnout.formula.limits import RESULT_BYTES
-from turnout.model.cleansing import Action, Change
-from turnout.process.changes import compiled
+from turnout.mapping.changes import compiled
+from turnout.model.change import Action, Change
 
 
 class Case(NamedTuple):
@@ -222,6 +222,7 @@ def rows(draw: st.DrawFn) -> Change:
     return Change(action, draw(paths), draw(other))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, values, max_size=5), st.lists(rows(), max_size=6))
 def test_no_row_raises_and_the_event_stays_json(event: dict[str, object], changes: list[Change]) -> None:
     run = Run(event, 0)
