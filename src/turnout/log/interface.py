@@ -1,4 +1,4 @@
-"""What every log engine promises, in five calls.
+"""What every log engine promises, in five calls and one for erasing.
 
 Strategy. A stream is a sequence of records (bytes), each with an offset: a whole number that only grows
 (it may skip numbers, never go back). Records are stored and read in batches, as they were appended. Readers
@@ -22,7 +22,7 @@ Calls block; a stage that lives in an event loop runs `append` in a thread. Noth
 know which engine runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -102,6 +102,17 @@ class Log(Protocol):
         """The offset the next record of this stream will get, or less while an `append` is under way.
 
         Raises `LogUnavailableError`.
+        """
+        ...
+
+    def replace(self, stream: str, records: Mapping[int, bytes]) -> int:
+        """Put other records in the place of those at these offsets, for good; gives how many are another now.
+
+        Offsets and batches stay as they are. On return it is durable, and nothing of what was replaced is left in any
+        file of the stream; what a reader has fetched before, it has. Offsets of which nothing is kept are passed over,
+        so after a crash the call is made again. Any process may call it, beside the writer: appends go on. Records at
+        or behind the end of the stream when it is called are not for it.
+        Raises `LogUnavailableError`, also if the writer of the stream is not there; then call again later.
         """
         ...
 

@@ -59,6 +59,17 @@ class MemoryLog:
     def end(self, stream: str) -> int:
         return self._streams[stream].next
 
+    def replace(self, stream: str, records: Mapping[int, bytes]) -> int:
+        changed = 0
+        with self._changed:
+            target = self._streams[stream]
+            for number, batch in enumerate(target.batches):
+                fresh = [records.get(offset, old) for offset, old in enumerate(batch.records, batch.base)]
+                changed += sum(new != old for new, old in zip(fresh, batch.records, strict=True))
+                target.bytes += sum(map(len, fresh)) - sum(map(len, batch.records))
+                target.batches[number] = Batch(batch.base, batch.appended_ms, fresh)
+        return changed
+
     def maintain(self, now_ms: int) -> None:
         with self._changed:
             for name, stream in self._streams.items():

@@ -16,7 +16,7 @@ import os
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -42,6 +42,8 @@ _WIDEST_GAP = 1 << 40
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 encode_body = msgspec.msgpack.Encoder().encode
 decode_body = msgspec.msgpack.Decoder(list[bytes]).decode
+_EMPTY = encode_body([])
+_EMPTY_CRC = zlib.crc32(_EMPTY)
 
 
 class DamagedError(Exception):
@@ -211,6 +213,36 @@ class Segment:
             raise LogUnavailableError(f"{self.path}: {error}") from error
         except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
             raise DamagedError(f"{self.path}: {error}") from error
+
+    def replace(self, records: Mapping[int, bytes], stop: int) -> int:
+        """Put other records in the place of those at these offsets; batches from `stop` on lose theirs.
+
+        The rows of the latter stay: that they are there tells that the commit they came with does not count. Batches
+        that can't be read stay as they are. One durable transaction; gives how many records are another now. Only
+        `checkpoint("TRUNCATE")` removes what was there from the write-ahead log. Raises sqlite3.Error.
+        """
+        db = self._db
+        db.execute("PRAGMA secure_delete=ON")
+        changed = 0
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.execute("UPDATE batches SET crc=?, body=? WHERE base>=? AND body<>?", (_EMPTY_CRC, _EMPTY, stop, _EMPTY))
+            for base in sorted({held for offset in records if (held := self.holding(offset)) is not None}):
+                crc, body = db.execute("SELECT crc, body FROM batches WHERE base=?", (base,)).fetchone()
+                if zlib.crc32(body) != crc:
+                    continue
+                before = decode_body(body)
+                after = [records.get(offset, old) for offset, old in enumerate(before, base)]
+                if found := sum(new != old for new, old in zip(after, before, strict=True)):
+                    changed += found
+                    body = encode_body(after)
+                    db.execute("UPDATE batches SET crc=?, body=? WHERE base=?", (zlib.crc32(body), body, base))
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        return changed
 
     def holding(self, offset: int) -> int | None:
         """The base of the batch that holds `offset`, if it is in this segment."""

@@ -1,7 +1,7 @@
 """The log on SQLite: one folder per stream, one file per segment, one writer, any number of readers.
 
 See `interface.py` for what it promises, `segment.py` for the files, `writer.py` for the write end,
-`subscription.py` for the read end.
+`subscription.py` for the read end, `replacing.py` for what is to be forgotten.
 """
 
 import contextlib
@@ -12,7 +12,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from turnout.log import replacing
 from turnout.log.interface import Commit
+from turnout.log.replacing import ask_for_rotation
 from turnout.log.segment import DamagedError, Segment, make_folder, remove, rename, segment_bases, segment_path
 from turnout.log.subscription import SqliteSubscription
 from turnout.log.writer import StreamWriter, stream_cursors
@@ -46,6 +48,7 @@ class SqliteLog:
         self._segment_bytes, self._keep_ms = segment_bytes, keep_ms
         self._budget, self._reserve = budget_bytes, reserve_bytes
         self._mutex = threading.RLock()
+        self._upkeep = threading.Lock()
         self._writers: dict[str, StreamWriter] = {}
         self._visitors: dict[str, SqliteSubscription] = {}
         self._last_ms: dict[Path, int] = {}
@@ -82,15 +85,28 @@ class SqliteLog:
         mine = (commit.offset for commit in commits if (commit.stream, commit.group) == (stream, group))
         return max(mine, default=0)
 
+    def replace(self, stream: str, records: Mapping[int, bytes]) -> int:
+        folder = self._folder / stream
+
+        def rotate() -> None:
+            if stream not in self._writers:
+                ask_for_rotation(folder)
+            else:
+                with self._upkeep:
+                    self._writers[stream].rotate()
+
+        return replacing.replace(folder, records, rotate)
+
     def maintain(self, now_ms: int) -> None:
-        for stream, writer in list(self._writers.items()):
-            try:
-                self._retain(stream, now_ms)
-                reason = self._no_room(stream)
-                writer.maintain(room=reason is None)
-            except (OSError, sqlite3.Error, LogUnavailableError) as error:
-                reason = f"{self._folder / stream}: {error}; collection resumes by itself when this is gone"
-            writer.refuse(reason)
+        with self._upkeep:
+            for stream, writer in list(self._writers.items()):
+                try:
+                    self._retain(stream, now_ms)
+                    reason = self._no_room(stream)
+                    writer.maintain(room=reason is None)
+                except (OSError, sqlite3.Error, LogUnavailableError) as error:
+                    reason = f"{self._folder / stream}: {error}; collection resumes by itself when this is gone"
+                writer.refuse(reason)
 
     def damage(self) -> list[str]:
         return list(self._damage)

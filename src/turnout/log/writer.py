@@ -9,6 +9,8 @@ What must stay true:
   named after the offset that the failed batch would have had: whatever is left of it does not count.
 * No segment's name is ever used twice, because readers keep files open.
 * Cursors that came with appends are in the newest segment that has any row: its first append carries them on.
+* Only this process writes to the newest segment. Whoever wants to change an older record of it (`replacing.py`) asks
+  for the next segment first, by a file, so that the write-ahead log of the newest one keeps its preallocated size.
 """
 
 import contextlib
@@ -40,6 +42,12 @@ DAMAGE_GAP = 1 << 32
 _FRAME = 8192 + 24
 _SPARE = "spare.segment"
 _UNPREPARED = "unprepared.segment"
+_REQUEST = "rotate.request"
+
+
+def rotation_request(folder: Path) -> Path:
+    """The file that asks the writer of a stream for the next segment; it removes it when that is there."""
+    return folder / _REQUEST
 
 
 class StreamWriter:
@@ -129,15 +137,29 @@ class StreamWriter:
                 self._seal(path)
         while self._full:
             self._full.pop().close()
-        if room and self._data_bytes * 2 >= self._segment_bytes and not self._spare_ready:
-            create(self._spare, self._segment_bytes)
-            with self._mutex:
-                self._spare_ready = True
+        if room and self._data_bytes * 2 >= self._segment_bytes:
+            self._prepare()
+        request = rotation_request(self._folder)
+        if room and request.exists():
+            self.rotate()
+            request.unlink(missing_ok=True)
         if self._wal_bytes > self._segment_bytes and not self._checkpoint_due:
             with Segment(self._segment.path) as segment:
                 segment.checkpoint()
             with self._mutex:
                 self._checkpoint_due = True
+
+    def rotate(self) -> None:
+        """Begin the next segment, unless nothing was appended to the newest one.
+
+        Takes turns with `maintain`, and raises what that raises.
+        """
+        if self._segment.path == segment_path(self._folder, self.next):
+            return
+        self._prepare()
+        with self._mutex:
+            if self._segment.path != segment_path(self._folder, self.next):
+                self._rotate()
 
     def refuse(self, reason: str | None) -> None:
         """Make every append raise `LogFullError` with this text, or accept again (None)."""
@@ -181,6 +203,13 @@ class StreamWriter:
             return
         self.next = max(floor, passed())
         self._start_segment(self.next)
+
+    def _prepare(self) -> None:
+        """Have the next segment ready, so that no append waits for it."""
+        if not self._spare_ready:
+            create(self._spare, self._segment_bytes)
+            with self._mutex:
+                self._spare_ready = True
 
     def _start_segment(self, base: int) -> None:
         path = segment_path(self._folder, base)

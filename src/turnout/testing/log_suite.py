@@ -142,6 +142,31 @@ class LogSuite:
         log.append("accepted", [b"again"])
         assert drain(log.subscribe("accepted", "process")) == [b"again"]
 
+    def test_replaced_records_keep_their_place_and_others_stay(self, log: Log, clock: FakeClock) -> None:
+        self.fill(log, clock, 2)
+        log.append("accepted", [b"a", b"b", b"c"])
+        before = drain(log.subscribe("accepted", None, 0))
+        place = log.end("accepted") - 2
+        bases = [batch.base for batch in log.subscribe("accepted", None, 0).fetch(1000)]
+        assert log.replace("accepted", {place: b"", 0: b"other"}) == 2
+        assert drain(log.subscribe("accepted", None, 0)) == [b"other", *before[1:-2], b"", b"c"]
+        assert [batch.base for batch in log.subscribe("accepted", None, 0).fetch(1000)] == bases
+        assert log.replace("accepted", {place: b"", 0: b"other"}) == 0
+        assert log.append("accepted", [b"next"]) == place + 2
+
+    def test_replacing_does_not_move_a_cursor(self, log: Log) -> None:
+        log.append("accepted", [b"a", b"b"])
+        log.append("processed", [b"A"], Commit("accepted", "process", 1))
+        log.replace("processed", {0: b""})
+        log.replace("accepted", {0: b"", 1: b""})
+        assert log.subscribe("accepted", "process").lag() == 1
+
+    def test_what_is_not_kept_cannot_be_replaced(self, log: Log) -> None:
+        assert log.replace("accepted", {}) == 0
+        log.append("accepted", [b"a"])
+        assert log.replace("accepted", {5: b"x"}) == 0
+        assert log.end("accepted") == 1
+
     def append_until_full(self, log: Log, clock: FakeClock) -> None:
         """Append far more than the budget."""
         for _ in range(1000):
