@@ -62,8 +62,10 @@ class Database:
         if self._url.get_backend_name() == "sqlite" and self._url.database:
             path = Path(self._url.database)
             path.parent.mkdir(parents=True, exist_ok=True)
-            # SQLite gives the files beside it the same mode.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            if not path.exists():
+                # SQLite gives the files beside it the same mode. Never touch a file that is there: to close it would
+                # drop the locks that SQLite holds on it elsewhere in this process.
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         engine = create_engine(self._url)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _prepare)
