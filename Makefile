@@ -26,6 +26,8 @@ run: setup ## start the server with a demo site
 	@echo "  curl -i 'http://$(or $(TURNOUT_COLLECT),127.0.0.1:8080)/events?tc_s=29&token=7183b9d4-1031-11ee-be56-0242ac120002' \\"
 	@echo "    -H 'Content-Type: application/json' -d '{\"event_name\": \"login\", \"user\": {\"id\": \"42\"}}'"
 	@echo "  $(BIN)/turnout tail --last 10"
+	@echo "Or let a simulated shop send events:"
+	@echo "  $(BIN)/turnout demo"
 	@echo "Source key of the demo shop: 7183b9d4-1031-11ee-be56-0242ac120002"
 	$(BIN)/turnout serve --config examples/demo.yaml
 

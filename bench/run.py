@@ -27,7 +27,7 @@ ROWS: dict[str, Callable[[], list[Row]]] = {
     "latency": lambda: pipeline.latency(SAMPLES, seconds=10),
     "memory": lambda: pipeline.memory(SAMPLES, 10_000_000 if FULL else 1_000_000, backlog=1_000_000),
     "down": lambda: collect.with_destinations_down(SAMPLES, seconds=5),
-    "backlog": lambda: pipeline.with_backlog(SAMPLES, events=100_000, backlog=1_000_000),
+    "backlog": lambda: pipeline.with_backlog(SAMPLES, backlog=1_000_000),
 }
 
 

@@ -1,26 +1,24 @@
 """`turnout send`: one event in, its answer and its outcomes out."""
 
 import http.client
-import os
 import sys
 import time
 import uuid
 from pathlib import Path
 from typing import Annotated, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import msgspec
 import typer
 
+from turnout.cli.collector import Key, KeyOption, SiteOption, UrlOption, collector, sources
 from turnout.cli.events import as_json, show
 from turnout.cli.options import Data, Json, opened, settings
 from turnout.cli.output import FAILED, complain, exit_codes, fail, print_json, progress, say
-from turnout.control.applied import Watcher
 from turnout.log.interface import Log
 from turnout.receipts.store import Store
 from turnout.receipts.trace import Trace
 from turnout.receipts.trace import trace as find_trace
-from turnout.settings import Settings, address
 
 _FOLLOW_S = 10.0
 _POST_S = 10.0
@@ -41,15 +39,9 @@ def add(app: typer.Typer) -> None:
 
 def send(
     file: Annotated[str, typer.Argument(help="A file with one event as JSON; - for standard input.")],
-    site: Annotated[
-        str | None, typer.Option(envvar="TURNOUT_SITE", help="Site id; default: the first configured source's.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(envvar="TURNOUT_KEY", help="Source key; default: the first configured source's.")
-    ] = None,
-    url: Annotated[
-        str | None, typer.Option(envvar="TURNOUT_URL", help="The collector; default: where TURNOUT_COLLECT says.")
-    ] = None,
+    site: SiteOption = None,
+    key: KeyOption = None,
+    url: UrlOption = None,
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -59,10 +51,10 @@ def send(
     """
     found = settings(data)
     event_id, body = prepare(_read(file))
-    site, key = _credentials(found.data_dir, site, key)
-    target = urlsplit(_complete(url) if url else _collector(found))
+    source = sources(found.data_dir, site, key)[0]
+    target = urlsplit(collector(found, url))
     earlier = _count(data, event_id) if found.log_dir.exists() else None
-    status, answer = _post(target.scheme, target.netloc, f"{target.path.rstrip('/')}/events", site, key, body)
+    status, answer = _post(target, source, body)
     if not json:
         say(f"{status} {answer}")
     traces: list[Trace] = []
@@ -130,40 +122,20 @@ def _follow(log: Log, store: Store, event_id: str, earlier: int) -> list[Trace]:
         time.sleep(0.05)
 
 
-def _credentials(data_dir: Path, site: str | None, key: str | None) -> tuple[str, str]:
-    if site and key:
-        return site, key
-    watcher = Watcher(data_dir, os.environ)
-    watcher.refresh()
-    active = [source for source in watcher.snapshot.sources.values() if source.status == "active"]
-    fitting = [source for source in active if site in (None, source.site) and key in (None, source.key)]
-    if not fitting:
-        fail(f"give --site and --key: no configured source fits{f' ({watcher.error})' if watcher.error else ''}")
-    return fitting[0].site, fitting[0].key
-
-
-def _collector(found: Settings) -> str:
-    host, port = address(found.collect)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def _complete(url: str) -> str:
-    return url if "://" in url else f"http://{url}"
-
-
-def _post(scheme: str, netloc: str, path: str, site: str, key: str, body: bytes) -> tuple[int, str]:
-    kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+def _post(target: SplitResult, source: Key, body: bytes) -> tuple[int, str]:
+    kind = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
     try:
-        connection = kind(netloc, timeout=_POST_S)
+        connection = kind(target.netloc, timeout=_POST_S)
         try:
-            query = urlencode({"tc_s": site, "token": key})
-            connection.request("POST", f"{path}?{query}", body, {"Content-Type": "application/json"})
+            path = f"{target.path.rstrip('/')}/events?{urlencode({'tc_s': source.site, 'token': source.key})}"
+            connection.request("POST", path, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
             return response.status, response.read().decode("utf-8", "replace")
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:
-        fail(f"nothing answers as it should at {scheme}://{netloc}: {error}; is `turnout serve` running?", FAILED)
+        where = f"{target.scheme}://{target.netloc}"
+        fail(f"nothing answers as it should at {where}: {error}; is `turnout serve` running?", FAILED)
 
 
 def _read(file: str) -> bytes:
