@@ -1,12 +1,14 @@
 """Decoded batches of `processed`, shared by destinations that are close together."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
+from functools import cached_property
 
 import msgspec
 
 from turnout.log.interface import Batch, Log, Subscription
 from turnout.model.event import PROCESSED, Processed, decode_processed
+from turnout.receipts.tally import Kind, kinds_of
 
 _KEPT_BYTES = 8 << 20
 """Of records that stay decoded: what destinations that are close together need, whatever the size of batches."""
@@ -28,6 +30,16 @@ class DecodedBatch:
         self.base, self.appended_ms, self.records, self._room = base, appended_ms, records, room
         self._events: dict[int, Mapping[str, object] | None] = {}
         self._taken = 0
+
+    @cached_property
+    def kinds(self) -> list[Kind]:
+        """What each event is counted by."""
+        return kinds_of(self.records)
+
+    @cached_property
+    def sums(self) -> Counter[Kind]:
+        """How many events are of each kind."""
+        return Counter(self.kinds)
 
     @property
     def next(self) -> int:

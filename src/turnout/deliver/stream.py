@@ -7,6 +7,7 @@ that step. With `ordered`, no event of a user is sent while an earlier one of th
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from turnout.destinations.interface import Event
 from turnout.log.interface import Subscription
 from turnout.model.event import Processed
 from turnout.model.outcome import Code, Result
+from turnout.receipts import tally
 from turnout.receipts.records import LedgerEntry, Step
 from turnout.route.plan import offered
 
@@ -43,6 +45,13 @@ class _Pass:
         self.codes = [bytearray(len(batch.records)) for batch in batches]
         self.step = Step(batches[-1].next)
         self.held: set[str] = set()
+
+    def counted(self) -> Counter[tally.Counted]:
+        """The outcomes of all events, counted."""
+        found: Counter[tally.Counted] = Counter()
+        for batch, codes in zip(self.batches, self.codes, strict=True):
+            found.update(tally.outcomes(batch.kinds, batch.sums, codes))
+        return found
 
 
 class Stream:
@@ -97,6 +106,7 @@ class Stream:
         step.outcomes = [
             (batch.base, batch.appended_ms, bytes(codes)) for batch, codes in zip(batches, current.codes, strict=True)
         ]
+        step.counted = current.counted()
         await outlet.keep(lambda: outlet.store.record(outlet.id, step))
         outlet.waiting |= current.held
 
@@ -189,4 +199,5 @@ def _entry(item: _Item, attempts: int, first_ms: int, due_ms: int, reason: str, 
         due_ms,
         reason,
         detail,
+        source=record.source,
     )

@@ -6,6 +6,7 @@ moments in a power cut. So the group's cursor only follows what a checkpoint has
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from functools import partial
 
@@ -21,9 +22,11 @@ from turnout.model.errors import ReceiptsUnavailableError, TurnoutError
 from turnout.model.event import PROCESSED
 from turnout.model.facts import DestinationFacts
 from turnout.model.outcome import Code, by_outcome, by_reason
+from turnout.receipts.figures import roll_up
 from turnout.receipts.index import Index, merged
 from turnout.receipts.retention import retain
 from turnout.receipts.store import Store
+from turnout.receipts.tally import Kind
 
 GROUP = "deliver"
 _DRAIN_S = 15.0
@@ -194,7 +197,11 @@ class Deliverer:
                 batches = subscription.fetch(_INDEX_RECORDS)
                 if batches:
                     decoded = [self._reader.decode(batch) for batch in batches]
-                    self._index.add((batch.base, [record.event_id for record in batch.records]) for batch in decoded)
+                    ids = [(batch.base, [record.event_id for record in batch.records]) for batch in decoded]
+                    kinds: Counter[Kind] = Counter()
+                    for batch in decoded:
+                        kinds.update(batch.sums)
+                    self._index.add(ids, kinds.items())
                 elif self._stop.is_set():
                     return
                 # Few rows with many hashes are cheaper than many with few, so batches are left to gather.
@@ -230,6 +237,7 @@ class Deliverer:
 
     async def _retain(self) -> None:
         await _in_portions(partial(retain, self._store, self._clock() - self._keep_ms))
+        await _in_portions(partial(roll_up, self._store, self._clock()))
 
     async def _with_care(self, what: str, work: Coroutine[object, object, None]) -> None:
         """Work that is tried again later, whatever hinders it now; said once."""

@@ -7,6 +7,7 @@ import msgspec
 from turnout.log.interface import Log
 from turnout.model.event import ACCEPTED, PROCESSED
 from turnout.model.outcome import Code, by_outcome, by_reason
+from turnout.receipts import figures as over_time
 from turnout.receipts import index
 from turnout.receipts.records import Registered
 from turnout.receipts.store import Store
@@ -101,6 +102,11 @@ def _counters(store: Store, destination: int, recount: Counter[int], findings: l
         if recount[code] != counted:
             drift += abs(recount[code] - counted)
             findings.append(f"{recount[code]} events are {code.name.lower()}, but the counter says {counted}")
+    by_time = over_time.by_code(store, destination)
+    for code in set(Code) - {Code.NOT_OFFERED}:
+        if by_time[code] != (counted := figures.codes.get(code, 0)):
+            drift += abs(by_time[code] - counted)
+            findings.append(f"the figures over time have {by_time[code]} {code.name.lower()}, the counter {counted}")
     for unknown in set(recount) - set(Code):
         n = recount.pop(unknown)
         drift += n

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from turnout.receipts.store import Store
+from turnout.receipts.tally import Kind
 
 MERGE_RECORDS = 100_000
 _LOW = (1 << 24) - 1
@@ -51,13 +52,17 @@ class Index:
         found = store.db.execute("SELECT min(base), max(next), sum(length(hashes)) FROM ids").fetchone()
         self._first: int | None = found[0]
         self._next, self._records = found[1] or 0, (found[2] or 0) // 8
+        self._cursor: int = store.db.execute("SELECT next FROM indexed").fetchone()[0]
 
     def cursor(self) -> int:
-        """The offset up to which every record is indexed."""
-        return extent(self._store.db)[1]
+        """The offset up to which every record has been indexed."""
+        return self._cursor
 
-    def add(self, batches: Iterable[tuple[int, list[str]]]) -> None:
-        """Index batches (base, ids of its records), in order. Batches without a gap between share a row."""
+    def add(self, batches: Iterable[tuple[int, list[str]]], kinds: Iterable[tuple[Kind, int]] = ()) -> None:
+        """Index batches (base, ids of its records), in order, and count them: how many are of each kind.
+
+        Batches without a gap between share a row.
+        """
         rows: list[tuple[int, int, list[str]]] = []
         for base, ids in batches:
             if rows and rows[-1][1] == base:
@@ -68,7 +73,10 @@ class Index:
         stretches = [Stretch(base, following, b"".join(map(digest, ids))) for base, following, ids in rows]
         with self._store.transaction():
             self._store.db.executemany("INSERT INTO ids VALUES (?,?,?)", stretches)
+            self._store.db.executemany("UPDATE indexed SET next=?", [(one.next,) for one in stretches[-1:]])
+            self._store.tally.collect(kinds)
         if stretches:
+            self._cursor = stretches[-1].next
             self._first = stretches[0].base if self._first is None else self._first
             self._next = stretches[-1].next
             self._records += sum(len(one.hashes) for one in stretches) // 8

@@ -55,7 +55,8 @@ def _page(
         at_ms, edge = place.died_ms, place.offset if same else _LAST if lower else -1
     compared, order = ("<", "DESC") if newest_first else (">", "ASC")
     rows = store.db.execute(
-        "SELECT offset, event_id, name, x'', user_key, received_ms, code, reason, detail, attempts, died_ms FROM dead"
+        "SELECT offset, event_id, name, x'', user_key, received_ms, code, reason, detail, attempts, died_ms,"
+        " source FROM dead"
         f" WHERE destination=? AND (died_ms, offset){compared}(?,?) AND died_ms BETWEEN ? AND ?"
         f" AND (? IS NULL OR reason=?) ORDER BY died_ms {order}, offset {order} LIMIT ?",
         (destination, at_ms, edge, span.since_ms, span.until_ms, span.reason, span.reason, size),

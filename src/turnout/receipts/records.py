@@ -1,5 +1,7 @@
 """What goes into the receipts and comes out of them."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from turnout.model.outcome import Code
@@ -41,6 +43,7 @@ class LedgerEntry(msgspec.Struct, frozen=True):
     reason: str = ""
     detail: str = ""
     seq: int = 0
+    source: str = ""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -57,16 +60,21 @@ class DeadLetter(msgspec.Struct, frozen=True):
     detail: str
     attempts: int
     died_ms: int
+    source: str = ""
 
 
 class Step(msgspec.Struct):
-    """What a destination did with the batches before `cursor`: outcome rows (base, appended_ms, codes) and the rest."""
+    """What a destination did with the batches before `cursor`: outcome rows (base, appended_ms, codes) and the rest.
+
+    `counted` are the same outcomes as `tally.py` counts them, reasons left out.
+    """
 
     cursor: int
     outcomes: list[tuple[int, int, bytes]] = []
     ledger: list[LedgerEntry] = []
     dead: list[DeadLetter] = []
     attempts: int = 0
+    counted: Mapping[tuple[int, str, str, int, str], int] = {}
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +117,7 @@ def dead_letter(entry: LedgerEntry, code: Code, reason: str, detail: str, attemp
         detail,
         attempts,
         now_ms,
+        entry.source,
     )
 
 
@@ -131,4 +140,5 @@ def replayed(letter: DeadLetter, now_ms: int) -> LedgerEntry:
         first_ms=now_ms,
         due_ms=now_ms,
         reason=REPLAY,
+        source=letter.source,
     )

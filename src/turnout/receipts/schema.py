@@ -7,6 +7,7 @@ the byte. Rows older than the replay window are summed up in `expired` and remov
 What must stay true:
 * Figures that are shown twice a second are in `counters`, never counted from rows: a destination that refuses
   everything has millions of dead letters.
+* `delivered` and `collected` are the figures over time, `uncounted` what they don't have: see `tally.py`.
 * What decided about an event's content (a `Requirement`) is kept with the outcome: `requirements` says what has been
   in force from which offset on, `stopped` what was for an event that was decided again later.
 * A ledger row without `due_ms` waits behind an earlier event of the same user (`ordered`); the first one of each
@@ -47,14 +48,38 @@ CREATE TABLE runs (first INTEGER PRIMARY KEY, next INTEGER NOT NULL, records INT
 CREATE TABLE run_parts (prefix INTEGER, first INTEGER, entries BLOB NOT NULL,
     PRIMARY KEY (prefix, first)) WITHOUT ROWID
 """
-_ADDED = """
-CREATE TABLE IF NOT EXISTS requirements (destination INTEGER, since INTEGER, requirement BLOB,
+_ADDED = {
+    "stopped": """
+CREATE TABLE requirements (destination INTEGER, since INTEGER, requirement BLOB,
     PRIMARY KEY (destination, since)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS stopped (destination INTEGER, offset INTEGER, requirement BLOB, at_ms INTEGER,
+CREATE TABLE stopped (destination INTEGER, offset INTEGER, requirement BLOB, at_ms INTEGER,
     PRIMARY KEY (destination, offset)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS stopped_age ON stopped (destination, at_ms)
+CREATE INDEX stopped_age ON stopped (destination, at_ms)
+""",
+    "delivered": """
+ALTER TABLE ledger ADD COLUMN source TEXT NOT NULL DEFAULT '';
+ALTER TABLE dead ADD COLUMN source TEXT NOT NULL DEFAULT '';
+CREATE TABLE delivered (span INTEGER, destination INTEGER, bucket INTEGER, source TEXT, name TEXT, code INTEGER,
+    reason TEXT, n INTEGER, PRIMARY KEY (span, destination, bucket, source, name, code, reason)) WITHOUT ROWID;
+CREATE TABLE uncounted (destination INTEGER, code INTEGER, n INTEGER, PRIMARY KEY (destination, code)) WITHOUT ROWID;
+CREATE TABLE collected (span INTEGER, source TEXT, bucket INTEGER, name TEXT, status TEXT, reason TEXT, n INTEGER,
+    PRIMARY KEY (span, source, bucket, name, status, reason)) WITHOUT ROWID;
+CREATE TABLE indexed (next INTEGER NOT NULL);
+INSERT INTO delivered SELECT 60000, destination, received_ms/60000*60000, '', '(other)', 1, '', count(*)
+    FROM ledger GROUP BY 2, 3;
+INSERT INTO delivered SELECT 60000, destination, received_ms/60000*60000, '', '(other)', code, reason, count(*)
+    FROM dead GROUP BY 2, 3, 6, 7;
+INSERT INTO uncounted SELECT destination, code, n FROM counters WHERE code>0;
+INSERT INTO uncounted SELECT destination, code, -sum(n) FROM delivered WHERE true GROUP BY 1, 2
+    ON CONFLICT DO UPDATE SET n=n+excluded.n;
+INSERT INTO indexed SELECT coalesce(max(next), 0)
+    FROM (SELECT max(next) AS next FROM ids UNION ALL SELECT max(next) FROM runs)
+""",
+}
+"""Came within format 1, each behind the name of a table that tells whether it is there.
+
+What an old file has in its ledger and among its dead letters is counted from then on; what has ended before is not.
 """
-"""Came within format 1: an earlier release leaves them alone."""
 _CHECKPOINT_PAGES = 4000
 _BUSY_S = 2.0
 """How long to wait for another process's transaction; the worker's event loop stands still meanwhile."""
@@ -109,8 +134,14 @@ def _create(db: sqlite3.Connection) -> int:
 
 
 def _complete(db: sqlite3.Connection) -> None:
-    if db.execute("SELECT 1 FROM sqlite_master WHERE name='stopped_age'").fetchone() is None:
-        with db:
-            db.execute("BEGIN IMMEDIATE")
-            for statement in _ADDED.split(";"):
-                db.execute(statement)
+    for table, statements in _ADDED.items():
+        if not _has(db, table):
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                # Another process may have been faster.
+                for statement in statements.split(";") if not _has(db, table) else ():
+                    db.execute(statement)
+
+
+def _has(db: sqlite3.Connection, table: str) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name=?", (table,)).fetchone() is not None

@@ -31,6 +31,8 @@ from turnout.receipts.records import (
     replayed,
 )
 from turnout.receipts.schema import ATTEMPTS, DEAD, connect
+from turnout.receipts.tally import Tally, settled
+from turnout.receipts.tally import replayed as moved_by_replay
 
 _FOREVER_MS = 1 << 62
 PORTION = 500
@@ -48,6 +50,7 @@ class Store:
         """Open or create. Raises `ReceiptsUnavailableError` if the file is of a newer release or can't be read."""
         self.path = path
         self.db = connect(path)
+        self.tally = Tally(self.db)
         # Its own connection, because the other one is in use while this one waits for the disk.
         self._checkpointer = connect(path)
 
@@ -155,12 +158,13 @@ class Store:
             self._insert_dead(destination, step.dead)
             counts = Counter(b"".join([codes for _, _, codes in step.outcomes]))
             self.count(destination, {**counts, ATTEMPTS: step.attempts})
+            self.tally.count(destination, step.counted, step.dead)
 
     def settle(self, destination: int, settlements: Sequence[Settlement]) -> None:
         """Results of further attempts, in one transaction. With `ordered` it may make the user's next event due."""
         with self.transaction():
-            for one in settlements:
-                self._settle(destination, one)
+            ended = [one for one in settlements if self._settle(destination, one)]
+            self.tally.move(destination, settled(ended))
             made = sum(max(0, one.attempts - one.entry.attempts) for one in settlements)
             self.count(destination, {ATTEMPTS: made})
 
@@ -228,7 +232,7 @@ class Store:
             rows = list(
                 self._rows(
                     "SELECT offset, event_id, name, payload, user_key, received_ms, code, reason, detail, attempts,"
-                    " died_ms FROM dead WHERE destination=? AND (died_ms, offset)>(?,?) AND died_ms<=?"
+                    " died_ms, source FROM dead WHERE destination=? AND (died_ms, offset)>(?,?) AND died_ms<=?"
                     " AND (? IS NULL OR reason=?) ORDER BY died_ms, offset LIMIT ?",
                     *(destination, died_ms, offset, until_ms, reason, reason, PORTION),
                 )
@@ -236,14 +240,14 @@ class Store:
             yield from (DeadLetter(*row) for row in rows)
             if len(rows) < PORTION:
                 return
-            offset, died_ms = rows[-1][0], rows[-1][-1]
+            offset, died_ms = rows[-1][0], rows[-1][10]
 
     def replay(self, destination: int, letters: Iterable[DeadLetter], now_ms: int) -> int:
         """Put dead letters back into the ledger, due now; gives how many. Safe while the worker runs.
 
         None is moved if the destination is removed: nobody would try them again.
         """
-        moved = 0
+        moved: list[DeadLetter] = []
         with self.transaction():
             sql = "SELECT 1 FROM destinations WHERE id=? AND NOT removed"
             if self.db.execute(sql, (destination,)).fetchone() is None:
@@ -251,24 +255,26 @@ class Store:
             for letter in letters:
                 values = (destination, letter.offset)
                 if self.db.execute("DELETE FROM dead WHERE destination=? AND offset=?", values).rowcount:
-                    moved += 1
+                    moved.append(letter)
                     self._change(destination, letter.offset, letter.code, Code.PENDING)
                     self._insert_ledger(destination, [replayed(letter, now_ms)])
-            self.count(destination, {DEAD: -moved})
-        return moved
+            self.count(destination, {DEAD: -len(moved)})
+            self.tally.move(destination, moved_by_replay(moved))
+        return len(moved)
 
     # parts of a transaction
 
-    def _settle(self, destination: int, one: Settlement) -> None:
+    def _settle(self, destination: int, one: Settlement) -> bool:
+        """Whether the event has ended by it."""
         entry = one.entry
         if one.code is None:
             self.db.execute(
                 "UPDATE ledger SET attempts=?, due_ms=?, first_ms=?, reason=?, detail=? WHERE seq=?",
                 (one.attempts, one.due_ms, one.first_ms, one.reason, one.detail, entry.seq),
             )
-            return
+            return False
         if not self.db.execute("DELETE FROM ledger WHERE seq=?", (entry.seq,)).rowcount:
-            return
+            return False
         self._change(destination, entry.offset, Code.PENDING, one.code)
         if one.dead is not None:
             self._insert_dead(destination, [one.dead])
@@ -284,6 +290,7 @@ class Store:
                 " WHERE destination=? AND user_key=?)",
                 (one.at_ms, destination, entry.user_key),
             )
+        return True
 
     def _change(self, destination: int, offset: int, old: int, code: Code) -> None:
         row = self.db.execute(
@@ -311,17 +318,17 @@ class Store:
     def _insert_ledger(self, destination: int, entries: Sequence[LedgerEntry]) -> None:
         self.db.executemany(
             "INSERT INTO ledger (destination, offset, event_id, name, payload, user_key, received_ms, attempts,"
-            " first_ms, due_ms, reason, detail) VALUES (:destination, :offset, :event_id, :name, :payload, :user_key,"
-            " :received_ms, :attempts, :first_ms, CASE WHEN :user_key<>''"
+            " first_ms, due_ms, reason, detail, source) VALUES (:destination, :offset, :event_id, :name, :payload,"
+            " :user_key, :received_ms, :attempts, :first_ms, CASE WHEN :user_key<>''"
             " AND (SELECT ordered FROM destinations WHERE id=:destination)"
             " AND EXISTS (SELECT 1 FROM ledger WHERE destination=:destination AND user_key=:user_key)"
-            " THEN NULL ELSE :due_ms END, :reason, :detail)",
+            " THEN NULL ELSE :due_ms END, :reason, :detail, :source)",
             [{**msgspec.structs.asdict(entry), "destination": destination} for entry in entries],
         )
 
     def _insert_dead(self, destination: int, letters: Sequence[DeadLetter]) -> None:
         rows = [(destination, *msgspec.structs.astuple(letter)) for letter in letters]
-        self.db.executemany("INSERT INTO dead VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
+        self.db.executemany("INSERT INTO dead VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
         self.count(destination, {DEAD: len(rows)})
 
     # access
@@ -329,7 +336,7 @@ class Store:
     def _entries(self, where: str, destination: int, *values: object) -> list[LedgerEntry]:
         rows = self._rows(
             "SELECT offset, event_id, name, payload, user_key, received_ms, attempts, first_ms, due_ms, reason,"
-            f" detail, seq FROM ledger WHERE destination=? {where}",
+            f" detail, seq, source FROM ledger WHERE destination=? {where}",
             *(destination, *values),
         )
         return [LedgerEntry(*row) for row in rows]

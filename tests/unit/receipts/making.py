@@ -1,5 +1,6 @@
 """Receipts in few words: steps, entries and letters for tests."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from turnout.log.memory import MemoryLog
@@ -10,6 +11,7 @@ from turnout.receipts.store import Store
 
 REF = "29/orders"
 NOW = 1_764_000_000_000
+MINUTE_OF_NOW = NOW // 60_000 * 60_000
 
 
 def entry(offset: int, user: str = "", due_ms: int = NOW, reason: str = "busy") -> LedgerEntry:
@@ -38,6 +40,7 @@ def step(base: int, codes: Sequence[Code], at_ms: int = NOW, users: str = "") ->
             if code in (Code.REJECTED, Code.ERROR)
         ],
         sum(code not in (Code.NOT_OFFERED, Code.DRY_RUN) for code in codes),
+        Counter((MINUTE_OF_NOW, "", "purchase", int(code), "") for code in codes if code != Code.NOT_OFFERED),
     )
 
 

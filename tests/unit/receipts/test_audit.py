@@ -64,8 +64,8 @@ def test_sums_that_close(log: MemoryLog, store: Store) -> None:
     ("sql", "drift", "finding"),
     [
         ("UPDATE outcomes SET codes=x'03010900' WHERE base=0", 2, "1 events are delivered, but the counter says 2"),
-        ("UPDATE counters SET n=n+1 WHERE code=2", 1, "2 events are delivered, but the counter says 3"),
-        ("DELETE FROM counters WHERE code=9", 1, "1 events are error, but the counter says 0"),
+        ("UPDATE counters SET n=n+1 WHERE code=2", 2, "2 events are delivered, but the counter says 3"),
+        ("DELETE FROM counters WHERE code=9", 2, "1 events are error, but the counter says 0"),
         ("UPDATE counters SET n=5 WHERE code=0", 4, "1 events are not_offered, but the counter says 5"),
         ("DELETE FROM ledger WHERE offset=1", 1, "1 events are in the retry ledger, but there should be 2"),
         ("INSERT INTO ledger (destination, offset) VALUES (1, 5)", 1, "3 events are in the retry ledger"),

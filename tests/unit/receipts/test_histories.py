@@ -14,6 +14,7 @@ from turnout.log.memory import MemoryLog
 from turnout.model.event import ACCEPTED, PROCESSED
 from turnout.model.outcome import OUTCOME_OF, Code
 from turnout.receipts.audit import audit
+from turnout.receipts.figures import roll_up
 from turnout.receipts.index import Index, merged
 from turnout.receipts.records import LedgerEntry, Settlement, dead_letter
 from turnout.receipts.retention import retain
@@ -140,7 +141,7 @@ class Histories(RuleBasedStateMachine):
     @rule(days=st.sampled_from([0, 1, 8]))
     def time_passes(self, days: int) -> None:
         self.now += days * 86_400_000 + 1
-        while retain(self.store, self.now - 7 * 86_400_000):
+        while retain(self.store, self.now - 7 * 86_400_000) or roll_up(self.store, self.now):
             continue
 
     @invariant()
