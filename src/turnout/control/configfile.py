@@ -11,6 +11,7 @@ import msgspec
 
 from turnout.control import cleansing
 from turnout.control.changes import Findings
+from turnout.control.configuration.secrets import Secrets
 from turnout.control.routing import consent_of, filter_of
 from turnout.control.yamlfile import expand, join, parse
 from turnout.destinations import registry
@@ -62,11 +63,14 @@ _EXPECTED = {
 _SITES_FIX = 'start with sites: {"29": {sources: …}}'
 
 
-def load(text: str, environment: Mapping[str, str]) -> Snapshot:
-    """The configuration in `text`, with variables from `environment`. Raises `ConfigError` with all problems."""
+def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = None) -> Snapshot:
+    """The configuration in `text`, with variables from `environment` and sealed secrets opened with `secrets`.
+
+    Raises `ConfigError` with all problems.
+    """
     problems: list[Problem] = []
     warnings: list[Problem] = []
-    root = _mapping(expand(parse(text), environment, "", problems), "", {"sites": dict}, problems)
+    root = _mapping(expand(parse(text), environment, "", problems, secrets), "", {"sites": dict}, problems)
     sources: dict[str, Source] = {}
     destinations: dict[str, Destination] = {}
     first_party: dict[str, tuple[str, ...]] = {}

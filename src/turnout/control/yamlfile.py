@@ -1,4 +1,4 @@
-"""Reading `turnout.yaml`: YAML that may not say a thing twice, with `${VARIABLES}`.
+"""Reading `turnout.yaml`: YAML that may not say a thing twice, with `${VARIABLES}` and sealed secrets.
 
 Keys are text as written: `29:` and `"29":` are the same key, and `010:` is not 8.
 """
@@ -8,15 +8,20 @@ from collections.abc import Hashable, Mapping
 
 import yaml
 
-from turnout.model.errors import ConfigError, Problem
+from turnout.control.configuration.secrets import Secrets
+from turnout.model.errors import ConfigError, Problem, SecretError
 
 _VARIABLE = re.compile(
-    r"\$(?: (?P<dollar>\$) | \{(?P<name>[A-Za-z_]\w*) (?: :-(?P<default>[^}]*) )?\} | (?P<broken>\{[^}]*\}?) )", re.X
+    r"""\$(?: (?P<dollar>\$)
+          | (?P<secret>\{secret:[^}]*\})
+          | \{(?P<name>[A-Za-z_]\w*) (?: :-(?P<default>[^}]*) )?\}
+          | (?P<broken>\{[^}]*\}?) )""",
+    re.X,
 )
-_MERGE = "tag:yaml.org,2002:merge"
+MERGE = "tag:yaml.org,2002:merge"
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """The safe loader, with textual keys, refusing duplicates (YAML lets the last one win, unseen)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
@@ -24,7 +29,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be one word or text", key.start_mark)
-            if key.tag == _MERGE:
+            if key.tag == MERGE:
                 continue
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
@@ -38,7 +43,7 @@ class _Loader(yaml.SafeLoader):
 def parse(text: str) -> object:
     """The plain value of a YAML text. Raises `ConfigError` with line and column."""
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -55,23 +60,32 @@ def _too_deep() -> ConfigError:
     return ConfigError([Problem("", "nested too deeply, or into itself", "write it out without the alias")])
 
 
-def expand(value: object, environment: Mapping[str, str], path: str, problems: list[Problem]) -> object:
-    """Replace `${VAR}` and `${VAR:-default}` in every text of `value`; `$$` is a dollar sign.
+def expand(
+    value: object,
+    environment: Mapping[str, str],
+    path: str,
+    problems: list[Problem],
+    secrets: Secrets | None = None,
+) -> object:
+    """Replace `${VAR}`, `${VAR:-default}` and `${secret:…}` in every text of `value`; `$$` is a dollar sign.
 
     As in a shell, the default also stands in for a variable that is set but empty. Adds to `problems` every
-    variable that is not set and every `${` that is none. Raises `ConfigError` for a value that holds itself.
+    variable that is not set, every secret that can't be opened and every `${` that is none. Raises `ConfigError`
+    for a value that holds itself.
     """
     try:
-        return _expand(value, environment, path, problems)
+        return _expand(value, environment, path, problems, secrets)
     except RecursionError as error:
         raise _too_deep() from error
 
 
-def _expand(value: object, environment: Mapping[str, str], path: str, problems: list[Problem]) -> object:
+def _expand(
+    value: object, environment: Mapping[str, str], path: str, problems: list[Problem], secrets: Secrets | None
+) -> object:
     if isinstance(value, dict):
-        return {key: _expand(item, environment, join(path, key), problems) for key, item in value.items()}
+        return {key: _expand(item, environment, join(path, key), problems, secrets) for key, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item, environment, f"{path}[{i}]", problems) for i, item in enumerate(value)]
+        return [_expand(item, environment, f"{path}[{i}]", problems, secrets) for i, item in enumerate(value)]
     if not isinstance(value, str) or "$" not in value:
         return value
 
@@ -79,6 +93,8 @@ def _expand(value: object, environment: Mapping[str, str], path: str, problems: 
         name, default = match["name"], match["default"]
         if match["dollar"]:
             return "$"
+        if match["secret"]:
+            return _opened(match[0], path, problems, secrets)
         if match["broken"]:
             problems.append(Problem(path, f"{match[0]} is no variable", "write ${NAME}, or $$ for a dollar sign"))
             return ""
@@ -89,6 +105,17 @@ def _expand(value: object, environment: Mapping[str, str], path: str, problems: 
         return environment.get(name, "")
 
     return _VARIABLE.sub(replace, value)
+
+
+def _opened(token: str, path: str, problems: list[Problem], secrets: Secrets | None) -> str:
+    if secrets is None:
+        problems.append(Problem(path, "is sealed, and there are no keys here", "write a variable instead: ${NAME}"))
+        return ""
+    try:
+        return secrets.open(token)
+    except SecretError as error:
+        problems.append(Problem(path, error.message, error.fix))
+        return ""
 
 
 def join(path: str, key: object) -> str:

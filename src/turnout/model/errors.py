@@ -27,6 +27,22 @@ class ConfigError(TurnoutError):
         self.problems = problems
 
 
+class ConfigConflictError(TurnoutError):
+    """The configuration was changed by somebody else since it was read; nothing was done."""
+
+
+class ConfigRefusedError(TurnoutError):
+    """A running process can't use what was applied; what was applied before is in place again."""
+
+
+class SecretError(TurnoutError):
+    """A secret that can't be sealed or opened; `message` says why, `fix` what to do."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(f"{message} ({fix})")
+        self.message, self.fix = message, fix
+
+
 class LogUnavailableError(TurnoutError):
     """The log could not store the records; nothing of the call was kept and it may be repeated."""
 
