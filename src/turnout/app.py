@@ -25,6 +25,7 @@ from turnout.collect.server import COMMIT_BUCKETS_S, CollectServer, Limits, Surr
 from turnout.collect.tls import Certificate
 from turnout.control import applied, factsfile
 from turnout.control.applied import Watcher
+from turnout.control.configuration.secrets import Secrets
 from turnout.deliver.worker import Deliverer
 from turnout.destinations import registry
 from turnout.destinations.interface import Context
@@ -69,7 +70,7 @@ async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
     tag.load()
     certificate = Certificate(Path(settings.tls_cert), Path(settings.tls_key)) if settings.tls_cert else None
     stream = open_log(settings)
-    watcher = Watcher(settings.data_dir, os.environ)
+    watcher = Watcher(settings.data_dir, os.environ, Secrets(settings.secret_key_path))
     watcher.refresh()
     endpoint = Endpoint(is_array=is_array)
     limits = Limits(
@@ -139,7 +140,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     stream = open_log(settings)
     stream.append(PROCESSED, [])
     store = Store(settings.state_path)
-    watcher = Watcher(settings.data_dir, os.environ)
+    watcher = Watcher(settings.data_dir, os.environ, Secrets(settings.secret_key_path))
     session = open_session(settings.egress_private == "allow")
 
     def open_one(destination: Destination) -> OpenDestination:
@@ -189,7 +190,7 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
     from turnout.control.api.world import World  # noqa: PLC0415 - SQLAlchemy
     from turnout.control.http import serve_control  # noqa: PLC0415 - Litestar
 
-    watcher = Watcher(settings.data_dir, os.environ)
+    watcher = Watcher(settings.data_dir, os.environ, Secrets(settings.secret_key_path))
 
     def refresh() -> None:
         before = watcher.error

@@ -5,6 +5,7 @@ What users change while it runs (sites, sources, destinations) is configuration 
 
 import difflib
 import ipaddress
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -62,6 +63,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     tls_key: Annotated[str, _about("The certificate's key (PEM), without a password.")] = ""
 
+    secret_key_file: Annotated[
+        str,
+        _about(
+            "Keys of the configuration's sealed secrets; empty: beside the data directory, with .key after its name."
+        ),
+    ] = ""
+
     @property
     def data_dir(self) -> Path:
         return Path(self.data)
@@ -73,6 +81,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def state_path(self) -> Path:
         return self.data_dir / "state.db"
+
+    @property
+    def secret_key_path(self) -> Path:
+        return Path(self.secret_key_file) if self.secret_key_file else Path(f"{os.path.normpath(self.data)}.key")
 
     @property
     def proxies(self) -> tuple[str, ...]:

@@ -1,13 +1,13 @@
 """Where the collector is and which source sends, for commands that send events."""
 
 import os
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
 from turnout.cli.output import fail
 from turnout.control.applied import Watcher
+from turnout.control.configuration.secrets import Secrets
 from turnout.model.config import SourceType
 from turnout.settings import Settings, address
 
@@ -31,11 +31,11 @@ class Key(NamedTuple):
     type: SourceType | None
 
 
-def sources(data_dir: Path, site: str | None, key: str | None) -> list[Key]:
+def sources(found: Settings, site: str | None, key: str | None) -> list[Key]:
     """Those given, or the active configured ones that fit; at least one. Ends the command if there is none."""
     if site and key:
         return [Key(site, key, None)]
-    watcher = Watcher(data_dir, os.environ)
+    watcher = Watcher(found.data_dir, os.environ, Secrets(found.secret_key_path))
     watcher.refresh()
     active = [one for one in watcher.snapshot.sources.values() if one.status == "active"]
     fitting = [one for one in active if site in (None, one.site) and key in (None, one.key)]

@@ -39,7 +39,7 @@ def demo(
     A few events are broken on purpose, as real installations break them: look at them with `turnout tail --rejected`.
     """
     found = settings(data)
-    candidates = sources(found.data_dir, site, key)
+    candidates = sources(found, site, key)
     chosen = _chosen(candidates)
     sender = Sender(collector(found, url), candidates[0].site, chosen)
     requests = traffic(Random(), time.time_ns() // 1_000_000, 1000 / rate)

@@ -51,7 +51,7 @@ def send(
     """
     found = settings(data)
     event_id, body = prepare(_read(file))
-    source = sources(found.data_dir, site, key)[0]
+    source = sources(found, site, key)[0]
     target = urlsplit(collector(found, url))
     earlier = _count(data, event_id) if found.log_dir.exists() else None
     status, answer = _post(target, source, body)

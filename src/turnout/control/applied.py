@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from turnout.control import configfile
+from turnout.control.configuration.secrets import Secrets
 from turnout.model.config import EMPTY, Snapshot
 from turnout.model.errors import ConfigError
 
@@ -76,9 +77,9 @@ def _replace(path: Path, text: str) -> None:
 class Watcher:
     """Follows the applied configuration; keeps the last one that worked."""
 
-    def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
-        self._data_dir, self._environment = data_dir, environment
-        self._stamp: tuple[int, int, int] | None = None
+    def __init__(self, data_dir: Path, environment: Mapping[str, str], secrets: Secrets | None = None) -> None:
+        self._data_dir, self._environment, self._secrets = data_dir, environment, secrets
+        self._stamp: object = None
         self.snapshot = EMPTY
         self.text = ""
         """What `snapshot` was read from."""
@@ -88,14 +89,16 @@ class Watcher:
         """Why the newest text is not in use; empty when it is."""
 
     def refresh(self) -> Snapshot | None:
-        """The new configuration if it has changed and is valid, else None. Costs one `stat` when unchanged.
+        """The new configuration if it has changed and is valid, else None. Costs two `stat` when unchanged.
 
-        At start, while nothing has worked yet, a wrong text gives the last configuration that did.
+        It is read again when the key file has changed: a secret may be readable now. At start, while nothing has
+        worked yet, a wrong text gives the last configuration that did.
         """
         path = applied_path(self._data_dir)
         try:
             status = path.stat()
-            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            keys = self._secrets.stamp() if self._secrets is not None else None
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size, keys)
             if stamp == self._stamp:
                 return None
             self._stamp = stamp
@@ -111,7 +114,7 @@ class Watcher:
         return self.snapshot
 
     def _take(self, text: str) -> None:
-        self.snapshot, self.text = configfile.load(text, self._environment), text
+        self.snapshot, self.text = configfile.load(text, self._environment, self._secrets), text
 
     def _fall_back(self) -> Snapshot | None:
         if self.snapshot is not EMPTY:

@@ -67,6 +67,19 @@ def validate(type_name: str, settings: object) -> tuple[msgspec.Struct | None, l
     return (None, problems) if problems else (config, [])
 
 
+def secret_settings(type_name: str) -> frozenset[str]:
+    """The settings of a type that are secret with all that is in them; empty for an unknown type."""
+    kind = types().get(type_name)
+    fields = msgspec.structs.fields(kind.config) if kind is not None else ()
+    return frozenset(field.encode_name for field in fields if is_secret(field.type))
+
+
+def is_secret(kind: object) -> bool:
+    """Whether a type of a setting is annotated as secret."""
+    info = msgspec.inspect.type_info(kind)
+    return isinstance(info, msgspec.inspect.Metadata) and bool((info.extra or {}).get("secret"))
+
+
 def _read(module: object) -> DestinationType:
     name = getattr(module, "TYPE", None)
     config = getattr(module, "Config", None)

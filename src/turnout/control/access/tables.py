@@ -7,6 +7,7 @@ are older than the retention; an id of `integrations` is never given to anything
 from sqlalchemy import (
     DDL,
     BigInteger,
+    Boolean,
     Column,
     Index,
     Integer,
@@ -79,3 +80,17 @@ integrations = Table(
     UniqueConstraint("site", "kind", "name"),
     sqlite_autoincrement=True,
 )
+
+configurations = Table(
+    "configurations",
+    metadata,
+    Column("number", _number, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("author", String(64), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("is_pending", Boolean, nullable=False),
+)
+"""`is_pending`: written before the file was; it became a version only if the file has its text."""

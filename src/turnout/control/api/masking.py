@@ -6,6 +6,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from turnout.destinations.registry import is_secret
+
 MASK = "***"
 _USER_SHOWN = frozenset(
     (
@@ -60,12 +62,6 @@ def masked_settings(settings: object) -> dict[str, object]:
         else:
             shown[field.encode_name] = masked_url(value) if isinstance(value, str) else msgspec.to_builtins(value)
     return shown
-
-
-def is_secret(kind: object) -> bool:
-    """Whether a type of a setting is annotated as secret."""
-    info = msgspec.inspect.type_info(kind)
-    return isinstance(info, msgspec.inspect.Metadata) and bool((info.extra or {}).get("secret"))
 
 
 def masked_url(text: str) -> str:

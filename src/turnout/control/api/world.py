@@ -1,12 +1,15 @@
 """What operations work on: the configuration in use, the log and receipts, the control plane's own store."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 
 from turnout.control.access.activity import Activity
 from turnout.control.access.database import Database
 from turnout.control.access.integrations import Integrations
 from turnout.control.access.tokens import Tokens
+from turnout.control.configuration.secrets import Secrets
+from turnout.control.configuration.store import Configurations
 from turnout.log.interface import Log
 from turnout.model.clock import Clock, now_ms
 from turnout.model.config import Snapshot
@@ -30,6 +33,8 @@ class World:
         self.tokens = Tokens(self._database)
         self.activity = Activity(self._database)
         self.integrations = Integrations(self._database)
+        secrets = Secrets(settings.secret_key_path)
+        self.configurations = Configurations(settings.data_dir, self._database, os.environ, secrets)
 
     @contextlib.contextmanager
     def events(self) -> Iterator[tuple[Log, Store]]:
