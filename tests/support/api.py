@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 from typing import NamedTuple
 
 from tests.support.server import Server
@@ -92,4 +93,6 @@ def token_for(
 
 def path_of(operation: Operation, site: str, **parameters: str) -> str:
     """The operation's path with its parameters filled in."""
-    return operation.path.format(site=site, **{"id": "1", "event_id": "e-1", **parameters})
+    names = re.findall(r"\{(\w+)\}", operation.path)
+    known = {"site": site, "id": "1", "version": "1", "event_id": "e-1"}
+    return operation.path.format(**{name: parameters.get(name, known.get(name, f"{name}-1")) for name in names})

@@ -38,7 +38,7 @@ def control_app(settings: Settings, world: World) -> Litestar:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return Litestar(
-        [healthy, ready, figures, *shell.handlers(Api(world), OPERATIONS)],
+        [healthy, ready, figures, *shell.handlers(Api(world, OPERATIONS), OPERATIONS)],
         openapi_config=None,
         exception_handlers={HTTPException: shell.unrouted},
         request_max_body_size=shell.BODY_BYTES,

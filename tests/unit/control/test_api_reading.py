@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 import pytest
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from turnout.control.api.checking import read_body, read_query
 from turnout.control.api.documents import Resource, moment
@@ -61,6 +61,53 @@ def test_every_wrong_parameter_is_named(pairs: list[tuple[str, str]], wrong: lis
     assert refused.value.status == 400
     places = [fault.source for fault in refused.value.faults]
     assert sorted(place.parameter for place in places if isinstance(place, Place)) == wrong
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    inner: Inner | UnsetType = UNSET
+    size: int | UnsetType | None = UNSET
+
+
+def test_what_a_change_leaves_out_is_not_what_it_sets_to_null() -> None:
+    assert read_body(b"", Change) == Change()
+    assert read_body(b'{"size":null}', Change) == Change(size=None)
+    with pytest.raises(ApiError) as refused:
+        read_body(b'{"inner":{"nam":"x"},"size":"1"}', Change)
+    places = [one.source.pointer for one in refused.value.faults if isinstance(one.source, Place)]
+    assert places == ["/inner/nam", "/inner/name", "/size"]
+
+
+class Named(msgspec.Struct, frozen=True):
+    name: str | None
+    size: int = 0
+    parts: list[int] = []
+
+
+ORDERED = [Resource(type="x", id=place, attributes=Named(name, place % 2)) for place, name in enumerate("bCa")]
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ([], [0, 1, 2]),
+        ([("sort", "name")], [2, 0, 1]),
+        ([("sort", "-name")], [1, 0, 2]),
+        ([("sort", "size")], [0, 2, 1]),
+        ([("sort", "-id")], [2, 1, 0]),
+        ([("sort[by]", "name")], [2, 0, 1]),
+        ([("sort[by]", "name"), ("sort[desc]", "true")], [1, 0, 2]),
+        ([("sort", "-id"), ("page[size]", "2")], [2, 1]),
+    ],
+)
+def test_a_list_is_in_the_order_that_is_asked_for(query: list[tuple[str, str]], ids: list[int]) -> None:
+    assert [one.id for one in numbered(ORDERED, read_query(query, Numbered), "/x").data] == ids
+
+
+@pytest.mark.parametrize(("parameter", "value"), [("sort", "-parts"), ("sort", "other"), ("sort[by]", "parts")])
+def test_an_order_that_can_not_be_is_told(parameter: str, value: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        numbered(ORDERED, read_query([(parameter, value)], Numbered), "/x")
+    assert [one.source for one in refused.value.faults] == [Place(parameter=parameter)]
 
 
 def test_a_body_is_read_into_its_type() -> None:

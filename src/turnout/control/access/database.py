@@ -92,14 +92,15 @@ class Database:
 
 
 def _make(engine: Engine) -> None:
-    """The tables, if they are not there; somebody else may make them at the same moment."""
-    if sqlalchemy.inspect(engine).has_table(formats.name):
+    """The tables that are not there yet; somebody else may make them at the same moment."""
+    known = set(sqlalchemy.inspect(engine).get_table_names())
+    if metadata.tables.keys() <= known:
         return
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        if not sqlalchemy.inspect(connection).has_table(formats.name):
-            metadata.create_all(connection)
+        metadata.create_all(connection)
+        if connection.scalar(select(formats.c.version).where(formats.c.part == _PART)) is None:
             connection.execute(insert(formats).values(part=_PART, version=FORMAT))
 
 

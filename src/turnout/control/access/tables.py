@@ -1,7 +1,8 @@
 """The tables of `control.db`, in SQLAlchemy's words, so that another engine is a URL away.
 
 What must stay true: times are whole milliseconds; rows of `activity` are never changed, and removed only when they
-are older than the retention; an id of `integrations` is never given to anything else.
+are older than the retention; an id of `integrations` is never given to anything else. A table may be added without
+a new `FORMAT`: it is made when it is missing, and releases before it leave it alone.
 """
 
 from sqlalchemy import (
@@ -11,6 +12,7 @@ from sqlalchemy import (
     Column,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -94,3 +96,14 @@ configurations = Table(
     Column("is_pending", Boolean, nullable=False),
 )
 """`is_pending`: written before the file was; it became a version only if the file has its text."""
+
+repeatable = Table(
+    "repeatable",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("request", String(64), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("answer", LargeBinary),
+    Index("repeatable_age", "at_ms"),
+)
+"""Requests with an `Idempotency-Key`: hashes of the key and of the request, and the sealed answer once there is one."""

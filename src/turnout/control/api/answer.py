@@ -1,12 +1,15 @@
 """From a request to its answer: log in, check the site and the scope, read, run, write. In threads, without sockets.
 
 What must stay true: nothing of a request is looked at before its token is; a foreign site and one that does not
-exist get the same answer; an operation runs only with its scope.
+exist get the same answer; an operation runs only with its scope. Between the check of `If-Match` and the change
+nobody else changes anything through here.
 """
 
+import dataclasses
 import hashlib
 import sqlite3
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -14,15 +17,19 @@ import structlog
 
 from turnout.control.access.gate import Gate, LoginRefusedError
 from turnout.control.access.logins import Logins
+from turnout.control.access.token import Token
 from turnout.control.api.checking import read_body, read_query
-from turnout.control.api.documents import Nothing
-from turnout.control.api.operation import Call, Operation, missing_scope
+from turnout.control.api.documents import LARGEST_ID, Nothing, Single
+from turnout.control.api.operation import Call, Operation, missing_scope, twins
 from turnout.control.api.problems import ApiError, Fault, failure, not_found, problem
+from turnout.control.api.repeats import Answer, Claim, Repeats
 from turnout.control.api.world import World
 from turnout.model.errors import ControlUnavailableError, LogUnavailableError, ReceiptsUnavailableError
 
 JSON, JSON_API, PROBLEM = "application/json", "application/vnd.api+json", "application/problem+json"
 _UNAVAILABLE = (ControlUnavailableError, LogUnavailableError, ReceiptsUnavailableError, sqlite3.Error, OSError)
+
+AnyCall = Call[msgspec.Struct, msgspec.Struct]
 
 log = structlog.get_logger("api")
 
@@ -38,20 +45,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes = b""
-
-
 class Api:
-    """Answers for every operation of the table. Safe in threads."""
+    """Answers for every operation of a table. Safe in threads."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, operations: Sequence[Operation]) -> None:
         self._world = world
         self._gate = Gate(world.tokens, Logins())
+        self._repeats = Repeats(world.database)
+        self._twins = twins(operations)
+        self._changing = threading.Lock()
 
     def answer(self, operation: Operation, request: Request) -> Answer:
         """Never raises."""
@@ -69,24 +71,14 @@ class Api:
 
     def _answer(self, operation: Operation, request: Request) -> Answer:
         now_ms = self._world.clock()
-        try:
-            token = self._gate.admit(request.headers.get("authorization"), request.address, now_ms)
-        except LoginRefusedError as error:
-            raise _login_problem(error) from error
-        site = request.params.get("site", "")
-        if "site" in request.params and not token.opens(site):
-            raise failure(403, "SITE_ACCESS_FORBIDDEN", "the token is not for this site")
-        if operation.scope is not None and operation.scope not in token.scopes:
-            raise missing_scope(operation.scope)
-        if "site" in request.params and site not in self._world.snapshot().sites:
-            raise not_found("the configuration has no such site")
-        if operation.takes_body:
+        token = self._admitted(operation, request, now_ms)
+        if operation.takes_body and (request.body or operation.needs_body):
             _check_media_type(request.headers)
         pairs = parse_qsl(request.url.partition("?")[2], keep_blank_values=True)
-        call: Call[msgspec.Struct, msgspec.Struct] = Call(
+        call: AnyCall = Call(
             world=self._world,
             token=token,
-            site=site,
+            site=request.params.get("site", ""),
             path=request.params,
             query=read_query(pairs, operation.query),
             body=read_body(request.body, operation.body) if operation.takes_body else Nothing(),
@@ -94,7 +86,66 @@ class Api:
             address=request.address,
             now_ms=now_ms,
         )
-        return _success(operation, msgspec.json.encode(operation.run(call)), request)
+        if operation.method == "GET":
+            return _unless_known(operation, _success(operation, call, request), request)
+        if operation.method == "POST" and "idempotency-key" in request.headers:
+            return self._once(operation, call, request)
+        return self._changed(operation, call, request)
+
+    def _admitted(self, operation: Operation, request: Request, now_ms: int) -> Token:
+        """The token of a request that may be run."""
+        try:
+            token = self._gate.admit(request.headers.get("authorization"), request.address, now_ms)
+        except LoginRefusedError as error:
+            raise _login_problem(error) from error
+        site = request.params.get("site")
+        if site is not None and not token.opens(site):
+            raise failure(403, "SITE_ACCESS_FORBIDDEN", "the token is not for this site")
+        if operation.scope is not None and operation.scope not in token.scopes:
+            raise missing_scope(operation.scope)
+        if site is not None and site not in self._world.snapshot().sites:
+            raise not_found("the configuration has no such site")
+        if not 0 <= int(request.params.get("id", 0)) <= LARGEST_ID:
+            raise not_found()
+        return token
+
+    def _once(self, operation: Operation, call: AnyCall, request: Request) -> Answer:
+        """The answer of a request with an `Idempotency-Key`: as it was, or by running it."""
+        told = b"\n".join((operation.method.encode(), request.url.encode(), request.body))
+        key, credential = request.headers["idempotency-key"], request.headers["authorization"]
+        begun = self._repeats.begin(key, credential, told, call.now_ms)
+        if isinstance(begun, Answer):
+            return msgspec.structs.replace(begun, headers={**begun.headers, **_headers(request)})
+        answer = None
+        try:
+            answer = self._changed(operation, call, request)
+        finally:
+            self._keep(begun, answer)
+        return answer
+
+    def _keep(self, claim: Claim, answer: Answer | None) -> None:
+        try:
+            self._repeats.end(claim, answer)
+        except _UNAVAILABLE as error:
+            # It is done: to say otherwise would be wrong. Who asks again is told that it was interrupted.
+            log.warning("answer not kept for its Idempotency-Key", error=str(error))
+
+    def _changed(self, operation: Operation, call: AnyCall, request: Request) -> Answer:
+        """The answer of an operation that changes something."""
+        twin = self._twins.get(operation.path)
+        if twin is None or operation.method == "POST":
+            return _success(operation, call, request)
+        with self._changing:
+            wanted = request.headers.get("if-match")
+            if wanted is not None and not _names(wanted, self._etag_of(twin, call, request)):
+                raise failure(412, "ETAG_MISMATCH", "it was changed since you read it: read it again")
+            answer = _success(operation, call, request)
+            if operation.method == "PATCH":
+                answer.headers["ETag"] = self._etag_of(twin, call, request)
+            return answer
+
+    def _etag_of(self, twin: Operation, call: AnyCall, request: Request) -> str:
+        return _etag(_success(twin, _plain(twin, call), request).body)
 
 
 def refusal(error: ApiError, request: Request) -> Answer:
@@ -104,15 +155,44 @@ def refusal(error: ApiError, request: Request) -> Answer:
     return Answer(status=error.status, headers=headers, body=msgspec.json.encode(body))
 
 
-def _success(operation: Operation, body: bytes, request: Request) -> Answer:
-    wanted = request.headers.get("accept", "")
-    headers = {**_headers(request), "Content-Type": JSON_API if JSON_API in wanted else JSON}
-    if operation.etag:
-        headers["ETag"] = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-        if known & {headers["ETag"], "*"}:
-            return Answer(status=304, headers=headers)
-    return Answer(status=operation.status, headers=headers, body=body)
+def _success(operation: Operation, call: AnyCall, request: Request) -> Answer:
+    """Run it. Raises `ApiError`."""
+    document = operation.run(call)
+    headers = _headers(request)
+    if document is None:
+        return Answer(status=204, headers=headers)
+    headers["Content-Type"] = JSON_API if JSON_API in request.headers.get("accept", "") else JSON
+    dry = operation.takes_dry_run and bool(getattr(call.query, "dry_run", False))
+    if isinstance(document, Single) and operation.status in (201, 202) and not dry:
+        links = document.data.links
+        assert links is not msgspec.UNSET, f"{operation.name} made something without a link to it"
+        headers["Location"] = links["self"]
+    return Answer(status=200 if dry else operation.status, headers=headers, body=msgspec.json.encode(document))
+
+
+def _unless_known(operation: Operation, answer: Answer, request: Request) -> Answer:
+    """The answer with its ETag, or 304 if the asker has it already."""
+    if not operation.etag:
+        return answer
+    etag = answer.headers["ETag"] = _etag(answer.body)
+    known = request.headers.get("if-none-match")
+    if known is None or not _names(known, etag):
+        return answer
+    return Answer(status=304, headers={name: value for name, value in answer.headers.items() if name != "Content-Type"})
+
+
+def _plain(twin: Operation, call: AnyCall) -> AnyCall:
+    """The call that reads what another one changes, without parameters."""
+    return dataclasses.replace(call, query=twin.query(), body=Nothing(), url=call.url.partition("?")[0])
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def _names(header: str, etag: str) -> bool:
+    """Whether a list of ETags has this one; `*` is any."""
+    return bool({tag.strip().removeprefix("W/") for tag in header.split(",")} & {etag, "*"})
 
 
 def _headers(request: Request) -> dict[str, str]:

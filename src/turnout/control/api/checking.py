@@ -10,6 +10,7 @@ import msgspec
 from turnout.control.api.problems import ApiError, Fault, Place, failure
 
 T = TypeVar("T", bound=msgspec.Struct)
+_NOTHING = (type(None), msgspec.UnsetType)
 
 
 def read_query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
@@ -42,9 +43,13 @@ def read_query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
 
 
 def read_body(body: bytes, kind: type[T]) -> T:
-    """A JSON body as its type. Raises `ApiError` 400 if it is no JSON, 422 if it is not of this type."""
+    """A JSON body as its type; an empty one is `{}` if nothing in it is required.
+
+    Raises `ApiError` 400 if it is no JSON, 422 if it is not of this type.
+    """
+    may_be_empty = not any(field.required for field in msgspec.structs.fields(kind))
     try:
-        value = msgspec.json.decode(body)
+        value = msgspec.json.decode(body or b"{}" if may_be_empty else body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise failure(400, "INVALID_JSON", f"the body is not JSON: {error}") from error
     faults = list(find_faults("", value, kind))
@@ -96,11 +101,11 @@ def _faults_of_members(
 
 
 def _bare(expected: object) -> object:
-    """A type without its annotations, and without the None that it may be instead."""
+    """A type without its annotations, and without the None or nothing that it may be instead."""
     while hasattr(expected, "__metadata__"):
         expected = typing.get_args(expected)[0]
-    members = [one for one in typing.get_args(expected) if one is not type(None)]
-    return _bare(members[0]) if len(members) == 1 and type(None) in typing.get_args(expected) else expected
+    members = [one for one in typing.get_args(expected) if one not in _NOTHING]
+    return _bare(members[0]) if len(members) == 1 and len(typing.get_args(expected)) > 1 else expected
 
 
 def _given(expected: object) -> object:

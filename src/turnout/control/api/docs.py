@@ -86,7 +86,7 @@ def _operation(method: str, path: str, one: Tree, schemas: Tree) -> Iterator[str
     if "requestBody" in one:
         yield from _members("body", _content(_tree(one["requestBody"])), schemas)
     for status, response in _tree(one["responses"]).items():
-        if status.startswith("2"):
+        if status.startswith("2") and "content" in _tree(response):
             yield from _members(f"answer {status}", _content(_tree(response)), schemas)
 
 

@@ -8,6 +8,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 A = TypeVar("A")
 
+LARGEST_ID = 2**53 - 1
+"""What every reader of JSON can hold."""
+
 
 class Identifier(msgspec.Struct, frozen=True):
     """Names a resource in a relationship; ids are text here."""
@@ -32,6 +35,14 @@ class Resource(msgspec.Struct, Generic[A], frozen=True, kw_only=True):
     links: dict[str, str] | UnsetType = UNSET
 
 
+class Included(msgspec.Struct, frozen=True, kw_only=True):
+    """A resource that another leads to, whole."""
+
+    type: str
+    id: int | str
+    attributes: object
+
+
 class Pagination(msgspec.Struct, frozen=True, kw_only=True):
     """Where a page of a numbered list is."""
 
@@ -49,24 +60,28 @@ class ListMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retention_days: int | UnsetType = UNSET
 
 
-class Single(msgspec.Struct, Generic[A], frozen=True):
+class Single(msgspec.Struct, Generic[A], frozen=True, omit_defaults=True):
     """A document with one resource."""
 
     data: Resource[A]
+    included: Annotated[list[Included] | UnsetType, Meta(description="What `include` asked for.")] = UNSET
+    meta: Annotated[dict[str, object] | UnsetType, Meta(description="Beside the data, such as `warnings`.")] = UNSET
 
 
 class Listing(msgspec.Struct, Generic[A], frozen=True, kw_only=True):
     """A document with many. `links` lead to the pages around it, where there are any."""
 
     data: list[Resource[A]]
+    included: Annotated[list[Included] | UnsetType, Meta(description="What `include` asked for.")] = UNSET
     links: dict[str, str] = {}
     meta: ListMeta = ListMeta()
 
 
 class NewResource(msgspec.Struct, Generic[A], frozen=True, kw_only=True):
-    """What a client sends; the type is there for JSON:API's sake, the path says it too."""
+    """What a client sends; type and id are there for JSON:API's sake, the path says them too."""
 
     type: Annotated[str, Meta(description="May be left out.")] = ""
+    id: Annotated[int | str | None, Meta(description="May be left out.")] = None
     attributes: A
 
 

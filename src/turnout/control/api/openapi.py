@@ -1,21 +1,44 @@
 """The OpenAPI 3.1 document of the table of operations. Pure."""
 
-from collections.abc import Mapping, Sequence
+import re
+import typing
+from collections.abc import Container, Mapping, Sequence
 from importlib import metadata
 
 import msgspec
 
 from turnout.control.access.scopes import SCOPES
-from turnout.control.api.documents import Nothing
-from turnout.control.api.operation import Operation
+from turnout.control.api.documents import LARGEST_ID, Listing, Nothing, Single
+from turnout.control.api.operation import Operation, twins
 from turnout.control.api.problems import KINDS, Problem
 
+_ID = "^[^/]{1,128}$"
 _REF = "#/components/schemas/{name}"
 _PARAMETERS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "site": ("Name of the site.", {"type": "string", "examples": ["29"]}),
-    "id": ("Number of the source or destination.", {"type": "integer"}),
-    "event_id": ("The event's `context.event_id`.", {"type": "string"}),
+    "id": ("Its number.", {"type": "integer", "minimum": 0, "maximum": LARGEST_ID}),
+    "event_id": ("The event's `context.event_id`.", {"type": "string", "minLength": 1}),
+    "token_id": ("Id of the token.", {"type": "string", "pattern": _ID, "examples": ["tok_01m87xvaps7vaed2zm"]}),
+    "key_id": ("Id of the key.", {"type": "string", "pattern": _ID, "examples": ["key_01m87xvaps7vaed2zm"]}),
+    "hit_id": ("Id of the record.", {"type": "string", "pattern": _ID, "examples": ["in_01m87xvaps7vaed2zm"]}),
+    "issue_id": ("Id of the issue.", {"type": "string", "pattern": _ID, "examples": ["iss_31_e_502_bad_gateway"]}),
+    "replay_id": ("Id of the replay.", {"type": "string", "pattern": _ID, "examples": ["rpl_01m87xvaps7vaed2zm"]}),
 }
+_IF_MATCH: dict[str, object] = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` that GET gave without parameters: do it only if nobody has changed it since.",
+    "schema": {"type": "string", "pattern": '^(W/)?"[0-9a-f]{32}"$'},
+}
+_IDEMPOTENCY_KEY: dict[str, object] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Of your choice, for this request alone. Sent again within a day, it is answered as the first time.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+_MEDIA = ("application/json", "application/vnd.api+json")
 _ABOUT = """\
 Everything a running turnout can be asked and told. Bodies and answers are JSON:API; errors are RFC 9457 problems
 that name everything that is wrong. Send `Authorization: Bearer <token>`; `turnout token create` makes tokens."""
@@ -30,15 +53,21 @@ def document(operations: Sequence[Operation]) -> dict[str, object]:
     """The document as a tree of dicts."""
     kinds: list[object] = [Problem]
     for one in operations:
-        kinds += [one.answer, *([one.body] if one.takes_body else [])]
+        kinds += [*([one.answer] if one.answer is not None else []), *([one.body] if one.takes_body else [])]
     references, components = msgspec.json.schema_components(kinds, schema_hook=_anything, ref_template=_REF)
     schemas = iter(references)
-    problem = next(schemas)
+    refused: dict[str, object] = {"content": {"application/problem+json": {"schema": next(schemas)}}}
+    guarded = twins(operations)
     paths: dict[str, dict[str, object]] = {}
     for one in operations:
-        answer = next(schemas)
+        answer = next(schemas) if one.answer is not None else None
         body = next(schemas) if one.takes_body else None
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, answer, body, problem)
+        described = _operation(one, body, guarded)
+        described["responses"] = {
+            **_successes(one, answer, operations),
+            **{str(status): refused | {"description": KINDS[status].title} for status in _failures(one, guarded)},
+        }
+        paths.setdefault(one.path, {})[one.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {
@@ -65,9 +94,7 @@ def document(operations: Sequence[Operation]) -> dict[str, object]:
     }
 
 
-def _operation(
-    one: Operation, answer: Mapping[str, object], body: Mapping[str, object] | None, problem: Mapping[str, object]
-) -> dict[str, object]:
+def _operation(one: Operation, body: Mapping[str, object] | None, guarded: Container[str]) -> dict[str, object]:
     required = f"Scope: `{one.scope}`." if one.scope is not None else "Any token."
     described: dict[str, object] = {
         "operationId": one.name,
@@ -75,26 +102,51 @@ def _operation(
         "summary": one.summary,
         "description": f"{one.description} {required}".strip(),
         "x-scope": one.scope,
-        "parameters": [*_path_parameters(one), *_query_parameters(one.query)],
-        "responses": {
-            str(one.status): {
-                "description": "Done.",
-                "content": {"application/json": {"schema": answer}, "application/vnd.api+json": {"schema": answer}},
-            },
-            **({"304": {"description": "Not changed."}} if one.etag else {}),
-            **{
-                str(status): {
-                    "description": KINDS[status].title,
-                    "content": {"application/problem+json": {"schema": problem}},
-                }
-                for status in _failures(one)
-            },
-        },
+        "parameters": [*_path_parameters(one), *_query_parameters(one.query), *_header_parameters(one, guarded)],
     }
     if body is not None:
-        kinds = ("application/json", "application/vnd.api+json")
-        described["requestBody"] = {"required": True, "content": {kind: {"schema": body} for kind in kinds}}
+        described["requestBody"] = {"required": one.needs_body, "content": {kind: {"schema": body} for kind in _MEDIA}}
     return described
+
+
+def _successes(
+    one: Operation, answer: Mapping[str, object] | None, operations: Sequence[Operation]
+) -> dict[str, object]:
+    done: dict[str, object] = {"description": "Done."}
+    if answer is not None:
+        done["content"] = {kind: {"schema": answer} for kind in _MEDIA}
+    found: dict[str, object] = {}
+    if one.takes_dry_run and one.status != 200:
+        found["200"] = {**done, "description": "A dry run: nothing was done."}
+    if one.status in (201, 202):
+        done["headers"] = {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}
+    if links := _links(one, operations):
+        done["links"] = links
+    found[str(one.status)] = done
+    if one.etag:
+        found["304"] = {"description": "Not changed."}
+    return found
+
+
+def _links(one: Operation, operations: Sequence[Operation]) -> dict[str, object]:
+    """What can be done with the resources of an answer: operations on the path below, by their id."""
+    if (
+        one.method not in ("GET", "POST")
+        or one.answer is None
+        or typing.get_origin(one.answer) not in (Single, Listing)
+    ):
+        return {}
+    place = "id" if typing.get_origin(one.answer) is Single else "0/id"
+    found: dict[str, object] = {}
+    for other in operations:
+        below = other.path.removeprefix(f"{one.path}/")
+        if below == other.path or not below.startswith("{") or below.count("{") > 1:
+            continue
+        names = re.findall(r"\{(\w+)\}", one.path)
+        parameters = {name: f"$request.path.{name}" for name in names}
+        parameters[below.partition("}")[0][1:]] = f"$response.body#/data/{place}"
+        found[other.name] = {"operationId": other.name, "parameters": parameters}
+    return found
 
 
 def _anything(kind: type) -> dict[str, object]:
@@ -104,12 +156,16 @@ def _anything(kind: type) -> dict[str, object]:
     raise NotImplementedError
 
 
-def _failures(one: Operation) -> list[int]:
+def _failures(one: Operation, guarded: Container[str]) -> list[int]:
     statuses = {400, 401, 403, 429, 500, 503}
     if "{" in one.path:
         statuses.add(404)
     if one.takes_body:
         statuses |= {413, 415, 422}
+    if one.method != "GET":
+        statuses.add(409)
+    if _header_parameters(one, guarded) == [_IF_MATCH]:
+        statuses.add(412)
     return sorted(statuses)
 
 
@@ -125,6 +181,12 @@ def _path_parameters(one: Operation) -> list[dict[str, object]]:
         }
         for name in names
     ]
+
+
+def _header_parameters(one: Operation, guarded: Container[str]) -> list[dict[str, object]]:
+    if one.method == "POST":
+        return [_IDEMPOTENCY_KEY]
+    return [_IF_MATCH] if one.method in ("PATCH", "DELETE") and one.path in guarded else []
 
 
 def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, object]]:

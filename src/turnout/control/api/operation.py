@@ -6,11 +6,15 @@
 
 The types of the call (query, body) and of the answer are read from the annotations. Routes, authorization, checks,
 the OpenAPI document, the page at `/docs` and the tests of the authorization matrix are made from this table.
+
+What follows from the declaration: a body whose members all have defaults may be left out. None is answered with 204.
+With 201 and 202 `Location` is the resource's own link; a dry run (a query with `dry_run`) is answered with 200. A POST
+takes an `Idempotency-Key`; what changes a path that has a GET with an ETag takes `If-Match`.
 """
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -64,7 +68,7 @@ class Call(Generic[Q, B]):
         )
 
 
-Run = Callable[[Call[Any, Any]], msgspec.Struct]
+Run = Callable[[Call[Any, Any]], msgspec.Struct | None]
 """Any, because each takes a call of its own types; `Operation` knows which."""
 
 
@@ -82,6 +86,7 @@ class Operation:
     query: type[msgspec.Struct]
     body: type[msgspec.Struct]
     answer: object
+    """A `Single`, a `Listing`, or None."""
     status: int
     etag: bool
     run: Run
@@ -90,20 +95,30 @@ class Operation:
     def takes_body(self) -> bool:
         return self.body is not Nothing
 
+    @property
+    def needs_body(self) -> bool:
+        return any(field.required for field in msgspec.structs.fields(self.body))
+
+    @property
+    def takes_dry_run(self) -> bool:
+        return "dry_run" in self.query.__struct_fields__
+
 
 def operation(
     method: Method, path: str, *, scope: str | None, tag: str, status: int = 200, etag: bool = False
 ) -> Callable[[Run], Operation]:
-    """Declare an operation; see the module. `etag`: the answer may be asked for with `If-None-Match`."""
+    """Declare an operation; see the module. `status`: 200, 201 or 202. `etag`: a GET's answer has one."""
     assert scope is None or scope in SCOPES, scope
     assert path.startswith("/v2/"), path
+    assert not etag or method == "GET", path
 
     def declare(run: Run) -> Operation:
         hints = typing.get_type_hints(run, include_extras=True)
         query, body = typing.get_args(hints["call"])
         summary, _, description = inspect.cleandoc(run.__doc__ or "").partition("\n\n")
         assert summary, f"{run.__name__} has no docstring"
-        assert not etag or typing.get_origin(hints["return"]) is Single
+        answer = None if hints["return"] is type(None) else hints["return"]
+        assert not (etag or status in (201, 202)) or typing.get_origin(answer) is Single
         return Operation(
             method=method,
             path=path,
@@ -114,13 +129,18 @@ def operation(
             description=" ".join(description.split()),
             query=query,
             body=body,
-            answer=hints["return"],
-            status=status,
+            answer=answer,
+            status=204 if answer is None else status,
             etag=etag,
             run=run,
         )
 
     return declare
+
+
+def twins(operations: Iterable[Operation]) -> dict[str, Operation]:
+    """By path: the GET whose ETag `If-Match` on the same path means."""
+    return {one.path: one for one in operations if one.etag}
 
 
 def missing_scope(scope: str) -> Exception:

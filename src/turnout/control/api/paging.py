@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from turnout.control.api.documents import Listing, ListMeta, Pagination, Resource
 from turnout.control.api.problems import ApiError, Fault, Place
@@ -30,6 +30,21 @@ class Numbered(msgspec.Struct, frozen=True, kw_only=True):
         default=None, name="page[number]"
     )
     page_size: Size | None = msgspec.field(default=None, name="page[size]")
+    sort: (
+        Annotated[
+            str,
+            Meta(
+                pattern="^-?[a-z_]{1,32}$", description="An attribute, or `id`; `-` before it turns the order around."
+            ),
+        ]
+        | None
+    ) = None
+    sort_by: Annotated[str, Meta(pattern="^[a-z_]{1,32}$", description="The same as `sort`, without `-`.")] | None = (
+        msgspec.field(default=None, name="sort[by]")
+    )
+    sort_desc: Annotated[bool, Meta(description="With `sort[by]`: turn the order around.")] = msgspec.field(
+        default=False, name="sort[desc]"
+    )
 
 
 class Cursored(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +60,11 @@ class Cursored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def numbered(items: Sequence[Resource[A]], query: Numbered, url: str) -> Listing[A]:
-    """The page of a list that a query asks for; `url` is the request's, for the links."""
+    """The page of a list that a query asks for; `url` is the request's, for the links.
+
+    `items` are as they are to be when no order is asked for. Raises `ApiError` 400 for an order that can't be.
+    """
+    items = _ordered(items, query)
     if query.page_number is None and query.page_size is None:
         return Listing(data=list(items[:WHOLE]), links={"self": url})
     number, size = query.page_number or 1, query.page_size or _PER_NUMBERED
@@ -56,6 +75,32 @@ def numbered(items: Sequence[Resource[A]], query: Numbered, url: str) -> Listing
     links["self"] = url
     pagination = Pagination(total=len(items), count=len(shown), per_page=size, current_page=number, total_pages=pages)
     return Listing(data=shown, links=links, meta=ListMeta(pagination=pagination))
+
+
+def _ordered(items: Sequence[Resource[A]], query: Numbered) -> Sequence[Resource[A]]:
+    """By the attribute that is asked for; what has none comes first, what is equal stays as it was."""
+    parameter = "sort" if query.sort is not None else "sort[by]"
+    wanted = query.sort if query.sort is not None else query.sort_by
+    if wanted is None or not items:
+        return items
+    name = wanted.removeprefix("-")
+    values = [_sortable(one, name) for one in items]
+    if UNSET in values:
+        raise ApiError(400, [Fault("INVALID_PARAMETER", f"{name} can't be sorted by", Place(parameter=parameter))])
+    places = sorted(range(len(items)), key=lambda place: _rank(values[place]))
+    descending = wanted.startswith("-") or (parameter == "sort[by]" and query.sort_desc)
+    return [items[place] for place in (reversed(places) if descending else places)]
+
+
+def _sortable(resource: Resource[A], name: str) -> object:
+    value = resource.id if name == "id" else getattr(resource.attributes, name, UNSET)
+    return value if value is None or isinstance(value, str | int | float) else UNSET
+
+
+def _rank(value: object) -> tuple[bool, float, str]:
+    if isinstance(value, str):
+        return True, 0, value.lower()
+    return value is not None, value if isinstance(value, int | float) else 0, ""
 
 
 def cursored(

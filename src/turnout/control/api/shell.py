@@ -15,9 +15,10 @@ from litestar.handlers import HTTPRouteHandler
 
 from turnout.control.access import ids
 from turnout.control.api import docs, openapi
-from turnout.control.api.answer import Answer, Api, Request, refusal
+from turnout.control.api.answer import Api, Request, refusal
 from turnout.control.api.operation import Operation
 from turnout.control.api.problems import ApiError, Fault, failure
+from turnout.control.api.repeats import Answer
 from turnout.model.clock import now_ms
 
 BODY_BYTES = 1 << 20
@@ -25,8 +26,8 @@ _BODY_S = 30.0
 _THREADS = 8
 _WAITING = 64
 """Requests at work or waiting for a thread; more are turned away, so that a flood costs no memory."""
-_KINDS = {"site": "str", "id": "int", "event_id": "path"}
-"""What the router takes for each parameter of a path; everything else is not found."""
+_KINDS = {"id": "int", "version": "int", "event_id": "path"}
+"""What the router takes for a parameter of a path, if it is not a text without slashes; the rest is not found."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Http = HttpRequest[Any, Any, State]
@@ -90,7 +91,7 @@ class _Work:
 
 
 def _handler(work: _Work, operation: Operation) -> HTTPRouteHandler:
-    path = re.sub(r"\{(\w+)\}", lambda found: f"{{{found[1]}:{_KINDS[found[1]]}}}", operation.path)
+    path = re.sub(r"\{(\w+)\}", lambda found: f"{{{found[1]}:{_KINDS.get(found[1], 'str')}}}", operation.path)
 
     @route(path, http_method=[operation.method], name=operation.name)
     async def handle(request: Http) -> Response[bytes]:

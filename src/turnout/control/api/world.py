@@ -29,12 +29,12 @@ class World:
     ) -> None:
         self.settings, self.snapshot, self.clock = settings, snapshot, clock
         self._open_log = open_log
-        self._database = Database.of(settings.data_dir)
-        self.tokens = Tokens(self._database)
-        self.activity = Activity(self._database)
-        self.integrations = Integrations(self._database)
+        self.database = Database.of(settings.data_dir)
+        self.tokens = Tokens(self.database)
+        self.activity = Activity(self.database)
+        self.integrations = Integrations(self.database)
         secrets = Secrets(settings.secret_key_path)
-        self.configurations = Configurations(settings.data_dir, self._database, os.environ, secrets)
+        self.configurations = Configurations(settings.data_dir, self.database, os.environ, secrets)
 
     @contextlib.contextmanager
     def events(self) -> Iterator[tuple[Log, Store]]:
@@ -50,4 +50,4 @@ class World:
 
     def close(self) -> None:
         """Give back what is open."""
-        self._database.close()
+        self.database.close()
