@@ -66,7 +66,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
 class Step(msgspec.Struct):
     """What a destination did with the batches before `cursor`: outcome rows (base, appended_ms, codes) and the rest.
 
-    `counted` are the same outcomes as `tally.py` counts them, reasons left out.
+    `counted` are the same outcomes as `tally.py` counts them, reasons left out. `shown` are encoded attempts.
     """
 
     cursor: int
@@ -75,6 +75,7 @@ class Step(msgspec.Struct):
     dead: list[DeadLetter] = []
     attempts: int = 0
     counted: Mapping[tuple[int, str, str, int, str], int] = {}
+    shown: list[bytes] = []
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ the byte. Rows older than the replay window are summed up in `expired` and remov
 What must stay true:
 * Figures that are shown twice a second are in `counters`, never counted from rows: a destination that refuses
   everything has millions of dead letters.
+* `attempts` is a queue, `total` the bytes of all up to a row: see `queue.py`.
 * `delivered` and `collected` are the figures over time, `uncounted` what they don't have: see `tally.py`.
 * What decided about an event's content (a `Requirement`) is kept with the outcome: `requirements` says what has been
   in force from which offset on, `stopped` what was for an event that was decided again later.
@@ -20,8 +21,8 @@ from pathlib import Path
 from turnout.model.errors import ReceiptsUnavailableError
 
 FORMAT = 1
-ATTEMPTS, DEAD = -1, -2
-"""Counters beside those of the codes: attempts made, dead letters kept."""
+ATTEMPTS, DEAD, LOST = -1, -2, -3
+"""Counters beside those of the codes: attempts made, dead letters kept; of no destination, attempts nobody read."""
 
 _TABLES = """
 CREATE TABLE destinations (id INTEGER PRIMARY KEY, ref TEXT NOT NULL UNIQUE, cursor INTEGER NOT NULL,
@@ -74,6 +75,9 @@ INSERT INTO uncounted SELECT destination, code, -sum(n) FROM delivered WHERE tru
     ON CONFLICT DO UPDATE SET n=n+excluded.n;
 INSERT INTO indexed SELECT coalesce(max(next), 0)
     FROM (SELECT max(next) AS next FROM ids UNION ALL SELECT max(next) FROM runs)
+""",
+    "attempts": """
+CREATE TABLE attempts (seq INTEGER PRIMARY KEY AUTOINCREMENT, total INTEGER NOT NULL, body BLOB NOT NULL)
 """,
 }
 """Came within format 1, each behind the name of a table that tells whether it is there.

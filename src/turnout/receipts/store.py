@@ -20,6 +20,7 @@ import msgspec
 from turnout.model.errors import ReceiptsUnavailableError
 from turnout.model.outcome import Code
 from turnout.model.requirement import Requirement
+from turnout.receipts import queue
 from turnout.receipts.records import (
     DeadLetter,
     Figures,
@@ -30,7 +31,7 @@ from turnout.receipts.records import (
     given_up,
     replayed,
 )
-from turnout.receipts.schema import ATTEMPTS, DEAD, connect
+from turnout.receipts.schema import ATTEMPTS, DEAD, LOST, connect
 from turnout.receipts.tally import Tally, settled
 from turnout.receipts.tally import replayed as moved_by_replay
 
@@ -159,14 +160,19 @@ class Store:
             counts = Counter(b"".join([codes for _, _, codes in step.outcomes]))
             self.count(destination, {**counts, ATTEMPTS: step.attempts})
             self.tally.count(destination, step.counted, step.dead)
+            self._show(step.shown)
 
-    def settle(self, destination: int, settlements: Sequence[Settlement]) -> None:
-        """Results of further attempts, in one transaction. With `ordered` it may make the user's next event due."""
+    def settle(self, destination: int, settlements: Sequence[Settlement], shown: Sequence[bytes] = ()) -> None:
+        """Results of further attempts, in one transaction. With `ordered` it may make the user's next event due.
+
+        `shown` are encoded attempts.
+        """
         with self.transaction():
             ended = [one for one in settlements if self._settle(destination, one)]
             self.tally.move(destination, settled(ended))
             made = sum(max(0, one.attempts - one.entry.attempts) for one in settlements)
             self.count(destination, {ATTEMPTS: made})
+            self._show(shown)
 
     # the ledger
 
@@ -330,6 +336,10 @@ class Store:
         rows = [(destination, *msgspec.structs.astuple(letter)) for letter in letters]
         self.db.executemany("INSERT INTO dead VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
         self.count(destination, {DEAD: len(rows)})
+
+    def _show(self, attempts: Sequence[bytes]) -> None:
+        if lost := queue.add(self.db, attempts):
+            self.count(0, {LOST: lost})
 
     # access
 
