@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -22,6 +22,8 @@ from turnout.model.errors import LeaseLostError, TurnoutError
 
 PROCESSES = ("collector", "worker", "control")
 SUPERVISED = "TURNOUT_SUPERVISED"
+MODULE = "turnout.processes"
+"""What runs a process: `python -m turnout.processes NAME`."""
 FATAL_EXIT = 3
 """What a child exits with when starting it again can't help (a port in use, a foreign data directory)."""
 _BACKOFF_S = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0)
@@ -77,17 +79,17 @@ def _lives(pid: bytes) -> bool:
     return True
 
 
-async def supervise(arguments: Sequence[str], environment: Mapping[str, str], lease: int) -> None:
+async def supervise(environment: Mapping[str, str], lease: int) -> None:
     """Run all processes until SIGTERM or SIGINT; returns when every one has ended.
 
-    `arguments` are those of `turnout serve`, without `--only`; `lease` is what `hold` gave. Raises
-    `StartError` if a process can't start; the others are ended first.
+    `environment` holds their settings; `lease` is what `hold` gave. Raises `StartError` if a process can't start; the
+    others are ended first.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    children = [asyncio.create_task(_keep(name, arguments, environment, lease, stop)) for name in PROCESSES]
+    children = [asyncio.create_task(_keep(name, environment, lease, stop)) for name in PROCESSES]
     try:
         await asyncio.gather(*children)
     finally:
@@ -95,9 +97,7 @@ async def supervise(arguments: Sequence[str], environment: Mapping[str, str], le
         await asyncio.gather(*children, return_exceptions=True)
 
 
-async def _keep(
-    name: str, arguments: Sequence[str], environment: Mapping[str, str], lease: int, stop: asyncio.Event
-) -> None:
+async def _keep(name: str, environment: Mapping[str, str], lease: int, stop: asyncio.Event) -> None:
     """One process: start, wait, start again later and later, until `stop`."""
     failures = 0
     loop = asyncio.get_running_loop()
@@ -106,10 +106,7 @@ async def _keep(
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "turnout",
-            "serve",
-            *arguments,
-            "--only",
+            MODULE,
             name,
             stdin=asyncio.subprocess.PIPE,
             env={**_ALLOCATOR, **environment, SUPERVISED: "1"},

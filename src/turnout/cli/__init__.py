@@ -67,10 +67,9 @@ def start(
 
     Every option can be given as an environment variable too; the help of each command names them.
     """
-    if os.environ.get(SUPERVISED) != "1":
-        known = {SUPERVISED, *variables(context.command, PREFIX.rstrip("_"))}
-        for problem in strangers(os.environ, known):
-            complain(str(problem), "yellow")
+    known = {SUPERVISED, *variables(context.command, PREFIX.rstrip("_"))}
+    for problem in strangers(os.environ, known):
+        complain(str(problem), "yellow")
 
 
 def variables(command: _Command, prefix: str) -> Iterator[str]:
