@@ -18,7 +18,6 @@ if __name__ == "__main__":
 import structlog
 import uvloop
 
-from turnout import app
 from turnout import settings as settings_module
 from turnout.control import factsfile
 from turnout.model.errors import ConfigError, LeaseLostError, NewerFormatError
@@ -48,6 +47,8 @@ def run(name: str, found: Settings) -> None:
 
 
 async def _run(name: str, found: Settings) -> None:
+    from turnout import app  # noqa: PLC0415 - the supervisor does without
+
     stop = asyncio.Event()
     stop_with_parent(stop)
     try:
