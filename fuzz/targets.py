@@ -24,7 +24,8 @@ DIRECTORY = Directory(
         sites=frozenset({"29"}),
         first_party={"29": ("shop.example",)},
         sources={source.ref: source for source in (SHOP, OPEN)},
-    )
+    ),
+    0,
 )
 NOW = 1_700_000_000_000
 

@@ -85,10 +85,11 @@ async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
         proxy_protocol=settings.proxy_protocol == "on",
         is_array=is_array,
     )
+    directory = Directory(watcher.snapshot, now_ms())
     server = CollectServer(
         lambda records: stream.append(ACCEPTED, records),
         endpoint,
-        Directory(watcher.snapshot),
+        directory,
         limits=limits,
         surroundings=surroundings,
     )
@@ -99,8 +100,10 @@ async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
         log.warning("collecting without TLS, and from no trusted proxy", address=settings.collect)
 
     def refresh() -> None:
-        if (snapshot := watcher.refresh()) is not None:
-            server.configure(Directory(snapshot))
+        nonlocal directory
+        if watcher.refresh() is not None or now_ms() >= directory.until_ms:
+            directory = Directory(watcher.snapshot, now_ms())
+            server.configure(directory)
 
     def renew() -> None:
         if certificate is not None:

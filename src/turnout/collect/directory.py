@@ -14,6 +14,8 @@ KNOWN = 4_096
 KNOWN_BYTES = 1_024
 """Longer credentials are looked up every time, so that the memory of a directory stays within some megabytes."""
 
+NEVER = 1 << 62
+
 Parameters = tuple[tuple[str, str], ...]
 """The decoded `tc_*` and `token` pairs of a query, in their order."""
 
@@ -44,17 +46,30 @@ def parameters(query: str) -> Parameters:
 
 
 class Directory:
-    """Sites and keys of one configuration. Keys are found by their hash, so that timing tells nothing."""
+    """Sites and keys of one configuration at one moment. Keys are found by their hash, so that timing tells nothing.
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    It is right until `until_ms`, when a key ends: then make another. So no event pays for keys that end.
+    """
+
+    def __init__(self, snapshot: Snapshot, now_ms: int) -> None:
         self._sites, self._first_party = snapshot.sites, snapshot.first_party
         self._known: dict[tuple[Parameters, bytes | None, bool], Access] = {}
         self._keys: dict[bytes, tuple[Source, bool]] = {}
+        self.until_ms = NEVER
+        live: list[tuple[str, Source]] = []
         for source in snapshot.sources.values():
-            for key in source.revoked_keys:
-                self._keys[_digest(key)] = (source, False)
-        for source in snapshot.sources.values():
-            self._keys[_digest(source.key)] = (source, True)
+            for revoked in source.revoked_keys:
+                self._keys[_digest(revoked)] = (source, False)
+            for key in source.keys:
+                end_ms = NEVER if key.until_ms is None else key.until_ms
+                if now_ms < end_ms:
+                    live.append((key.key, source))
+                    self.until_ms = min(self.until_ms, end_ms)
+                else:
+                    self._keys[_digest(key.key)] = (source, False)
+            live.append((source.key, source))
+        for known, source in live:
+            self._keys[_digest(known)] = (source, True)
 
     def resolve(self, given: Parameters, authorization: bytes | None = None, ga4: bool = False) -> Access:
         """Who sends, from the parameters and the `Authorization` header; `ga4`: a hit for the bridge. Never raises.
@@ -115,7 +130,7 @@ class Directory:
         if source.status == "deleted":
             return refused("source_deleted", f"source {source.name} is deleted")
         if not live:
-            return refused("key_revoked", "this key was revoked; the source has another one")
+            return refused("key_revoked", "this key was revoked, or its time is over; the source has another one")
         if source.status == "inactive":
             return refused("source_inactive", f"source {source.name} is inactive")
         return Access(source, ref)

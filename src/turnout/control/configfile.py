@@ -13,6 +13,7 @@ from turnout.control import cleansing
 from turnout.control.changes import Findings
 from turnout.control.configuration.secrets import Secrets
 from turnout.control.routing import consent_of, filter_of
+from turnout.control.sourcekeys import find_doubles, keys_of
 from turnout.control.yamlfile import expand, join, parse
 from turnout.destinations import registry
 from turnout.model.cleansing import Rule
@@ -28,7 +29,10 @@ _SOURCE_FIELDS = {
     "type": str,
     "environment": str,
     "key": str,
+    "label": str,
+    "description": str,
     "status": str,
+    "keys": list,
     "revoked_keys": list,
     "allowed_origins": list,
     "max_events_per_second": int,
@@ -42,6 +46,8 @@ _CLIENT_SIDE_FIELDS = ("trust_client_ip", "cookie_requires_consent")
 _SITE_FIELDS = {"sources": dict, "destinations": dict, "first_party": list, "cleansing": list, "inspector": dict}
 _DESTINATION_FIELDS = {
     "type": str,
+    "label": str,
+    "description": str,
     "sources": list,
     "event_names": list,
     "consent": object,
@@ -60,6 +66,7 @@ _EXPECTED = {
     int: ("must be a whole number", "for example 100"),
     bool: ("must be true or false", "write true or false, without quotes"),
 }
+_LABEL_CHARACTERS, _DESCRIPTION_CHARACTERS = 255, 4_000
 _SITES_FIX = 'start with sites: {"29": {sources: …}}'
 
 
@@ -95,7 +102,7 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
             read = _destination(site, name, destination, where, sources, problems)
             if read is not None:
                 destinations[read.ref] = read
-    _unique_keys(sources.values(), problems)
+    problems += find_doubles(sources.values())
     _unique_files(destinations.values(), problems)
     if problems:
         raise ConfigError(problems)
@@ -128,6 +135,8 @@ def _source(site: str, name: str, value: object, path: str, problems: list[Probl
     _one_of(fields, "ip", get_args(IpMode), path, problems)
     origins = fields["allowed_origins"] = _texts(fields, "allowed_origins", path, problems)
     fields["revoked_keys"] = _texts(fields, "revoked_keys", path, problems)
+    fields["keys"] = keys_of(fields.get("keys"), f"{path}.keys", problems)
+    _words(fields, name, path, problems)
     for index, origin in enumerate(origins):
         if not _ORIGIN.fullmatch(origin):
             fix = "as browsers send it, in lower case and without a path: https://www.shop.example"
@@ -155,6 +164,7 @@ def _destination(
         fields["environment"] = "production"
     _one_of(fields, "environment", _ENVIRONMENTS, path, problems)
     _one_of(fields, "status", ("active", "inactive"), path, problems)
+    _words(fields, name, path, problems)
     linked = _texts(fields, "sources", path, problems)
     for index, source in enumerate(linked):
         if source not in known:
@@ -251,6 +261,16 @@ def _name(name: str, path: str, problems: list[Problem]) -> None:
         problems.append(Problem(path, "is no usable name", "letters, digits, _ . and -, 64 at most"))
 
 
+def _words(fields: dict[str, object], name: str, path: str, problems: list[Problem]) -> None:
+    """What people read: a label of one line, which is the name where there is none, and a description."""
+    label = str(fields.get("label") or name)
+    if len(label) > _LABEL_CHARACTERS or not label.isprintable() or not label.strip():
+        problems.append(Problem(f"{path}.label", "is no label", f"one line, 1 to {_LABEL_CHARACTERS} characters"))
+    if len(str(fields.get("description", ""))) > _DESCRIPTION_CHARACTERS:
+        problems.append(Problem(f"{path}.description", "is too long", f"{_DESCRIPTION_CHARACTERS} characters at most"))
+    fields["label"] = label
+
+
 def _required(fields: Mapping[str, object], name: str, fix: str, path: str, problems: list[Problem]) -> None:
     where = f"{path}.{name}"
     if not fields.get(name) and not any(problem.path == where for problem in problems):
@@ -280,14 +300,6 @@ def _like(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(word, names, 1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}" if names else ""
-
-
-def _unique_keys(sources: Iterable[Source], problems: list[Problem]) -> None:
-    seen: dict[str, Source] = {}
-    for source in sources:
-        if source.key and (other := seen.setdefault(source.key, source)) is not source:
-            path = join(join("sites", source.site) + ".sources", source.name)
-            problems.append(Problem(f"{path}.key", f"is also the key of {other.ref}", "every source has its own"))
 
 
 def _unique_files(destinations: Iterable[Destination], problems: list[Problem]) -> None:

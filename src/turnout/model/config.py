@@ -19,6 +19,13 @@ IpMode = Literal["keep", "truncate", "drop"]
 """`truncate`: the last octet of an IPv4 address becomes 0, of an IPv6 address the first 48 bits are left."""
 
 
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A further key of a source. From `until_ms` on it is as if it were revoked; None: it stays."""
+
+    key: str
+    until_ms: int | None = None
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """An emitter of events in a site, identified by its key. `ref` is its name everywhere: "site/name"."""
 
@@ -27,7 +34,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     type: SourceType
     environment: Environment
     key: str
+    """The newest one."""
+    label: str = ""
+    """For people; the loader puts the name where there is none."""
+    description: str = ""
     status: Literal["active", "inactive", "deleted"] = "active"
+    keys: tuple[Key, ...] = ()
     revoked_keys: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_events_per_second: int | None = None
@@ -76,6 +88,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     sources: frozenset[str]
     """References ("site/name") of the linked sources."""
     settings: object
+    label: str = ""
+    description: str = ""
     event_names: frozenset[str] = frozenset()
     """Allow-list; empty means every event."""
     consent: Consent | None = None

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import pytest
 
 from turnout.collect import directory, ga4
-from turnout.collect.directory import Directory, parameters
-from turnout.model.config import Snapshot, Source
+from turnout.collect.directory import NEVER, Directory, parameters
+from turnout.model.config import Key, Snapshot, Source
 
 B64 = "ab+c/d=="
 
@@ -24,7 +24,7 @@ SOURCES = (
     source("30", "other", "k3"),
 )
 DIRECTORY = Directory(
-    Snapshot(version="1", sites=frozenset({"29", "30"}), sources={found.ref: found for found in SOURCES})
+    Snapshot(version="1", sites=frozenset({"29", "30"}), sources={found.ref: found for found in SOURCES}), 0
 )
 
 
@@ -111,7 +111,8 @@ def test_who_visits_is_of_interest_where_a_device_talks_to_us() -> None:
             sites=frozenset({"29"}),
             first_party={"29": ("shop.example",)},
             sources={found.ref: found for found in (shop, app, SOURCES[0])},
-        )
+        ),
+        0,
     )
     for query, identifies in (
         ("tc_s=29&token=ks", True),
@@ -128,7 +129,7 @@ def test_who_visits_is_of_interest_where_a_device_talks_to_us() -> None:
 
 def test_short_credentials_are_remembered_and_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directory, "KNOWN", 3)
-    fresh = Directory(Snapshot(version="1", sites=frozenset({"29"}), sources={SOURCES[0].ref: SOURCES[0]}))
+    fresh = Directory(Snapshot(version="1", sites=frozenset({"29"}), sources={SOURCES[0].ref: SOURCES[0]}), 0)
     mine, long = parameters("tc_s=29&token=k1"), parameters("tc_s=29&token=" + "k" * 2_000)
     assert fresh.resolve(mine) is fresh.resolve(mine)
     assert fresh.resolve(mine) is not fresh.resolve(mine, b"Bearer k1")
@@ -138,3 +139,30 @@ def test_short_credentials_are_remembered_and_what_is_remembered_is_bounded(monk
         fresh.resolve(parameters(f"tc_s=29&token=other{number}"))
     assert fresh.resolve(mine) is not first
     assert fresh.resolve(mine) == first
+
+
+ROTATED = source(
+    "29", "one", "new", keys=(Key(key="old", until_ms=2_000), Key(key="older", until_ms=1_000), Key(key="twin"))
+)
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "refused", "until_ms"),
+    [(0, "", 1_000), (999, "", 1_000), (1_000, "older", 2_000), (1_999, "older", 2_000), (2_000, "old older", NEVER)],
+)
+def test_a_key_that_was_replaced_works_until_its_time_is_over(now_ms: int, refused: str, until_ms: int) -> None:
+    known = Directory(Snapshot(version="1", sites=frozenset({"29"}), sources={ROTATED.ref: ROTATED}), now_ms)
+    for key in ("new", "old", "older", "twin"):
+        access = known.resolve(parameters(f"tc_s=29&token={key}"))
+        assert access.ref == "29/one"
+        assert (access.refusal.code if access.refusal else "") == ("key_revoked" if key in refused.split() else "")
+    assert known.until_ms == until_ms
+
+
+def test_a_key_that_ended_here_may_be_live_in_another_source() -> None:
+    ended = source("29", "two", "k2", keys=(Key(key="moved", until_ms=1),))
+    here = source("29", "one", "moved")
+    for order in ((ended, here), (here, ended)):
+        known = Directory(Snapshot(version="1", sites=frozenset({"29"}), sources={one.ref: one for one in order}), 5)
+        access = known.resolve(parameters("tc_s=29&token=moved"))
+        assert (access.ref, access.refusal) == ("29/one", None)

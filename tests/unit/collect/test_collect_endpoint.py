@@ -21,7 +21,7 @@ SHOP = Source(
 BACKEND = Source(site="29", name="backend", type="server", environment="production", key="kb")
 CAPPED = Source(site="29", name="capped", type="server", environment="production", key="kc", max_events_per_second=3)
 DIRECTORY = Directory(
-    Snapshot(version="1", sites=frozenset({"29"}), sources={found.ref: found for found in (SHOP, BACKEND, CAPPED)})
+    Snapshot(version="1", sites=frozenset({"29"}), sources={found.ref: found for found in (SHOP, BACKEND, CAPPED)}), 0
 )
 GOOD = {"event_name": "a", "user": {"consent_categories": []}, "context": {"event_id": "e", "event_timestamp": NOW}}
 DEEP = json.loads("[" * 32 + "]" * 32)

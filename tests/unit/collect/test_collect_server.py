@@ -15,7 +15,7 @@ from turnout.model.config import EMPTY, Snapshot, Source
 from turnout.model.errors import LogFullError
 
 SOURCE = Source(site="29", name="shop", type="server", environment="production", key="k")
-DIRECTORY = Directory(Snapshot(version="1", sites=frozenset({"29"}), sources={SOURCE.ref: SOURCE}))
+DIRECTORY = Directory(Snapshot(version="1", sites=frozenset({"29"}), sources={SOURCE.ref: SOURCE}), 0)
 URL = b"/events?tc_s=29&token=k"
 
 
@@ -188,7 +188,7 @@ def test_short_targets_are_cached_until_the_configuration_changes_and_long_ones_
     assert server.target(URL, b"x" * 2_000) is not server.target(URL, b"x" * 2_000)
     assert server.target(long, None) is not server.target(long, None)
     assert server.target(long, None).access == server.target(URL, None).access
-    server.configure(Directory(EMPTY))
+    server.configure(Directory(EMPTY, 0))
     found = server.target(URL, None).access
     assert found is not None
     assert found.refusal is not None

@@ -66,6 +66,42 @@ def test_how_the_records_of_a_site_are_sampled_is_read() -> None:
     assert load(text, {}).sampling == {"c": "all"}
 
 
+KEYS = """
+sites:
+  s:
+    sources:
+      a:
+        type: web
+        key: new
+        label: Our shop
+        description: since 2026
+        keys:
+          - {key: day, until: 2026-12-01}
+          - {key: moment, until: 2026-12-01T01:00:00+01:00}
+          - {key: text, until: "2026-12-01T00:00:00.500Z"}
+          - {key: no zone, until: 2026-12-01 00:00:00}
+          - {key: parallel}
+    destinations:
+      d: {type: file, sources: [a], label: Files, settings: {path: f}}
+      e: {type: file, sources: [a], settings: {path: g}}
+"""
+DECEMBER_MS = 1_796_083_200_000
+
+
+def test_keys_have_ends_and_things_have_names_for_people() -> None:
+    found = load(KEYS, {})
+    one = found.sources["s/a"]
+    assert [(key.key, key.until_ms) for key in one.keys] == [
+        ("day", DECEMBER_MS),
+        ("moment", DECEMBER_MS),
+        ("text", DECEMBER_MS + 500),
+        ("no zone", DECEMBER_MS),
+        ("parallel", None),
+    ]
+    assert (one.key, one.label, one.description) == ("new", "Our shop", "since 2026")
+    assert [found.destinations[ref].label for ref in ("s/d", "s/e")] == ["Files", "e"]
+
+
 def site(text: str) -> str:
     return f"sites: {{s: {{{text}}}}}"
 
@@ -222,6 +258,33 @@ FILE = "type: file, settings: {path: x}, sources: [a]"
             "sites.s.sources.b.key",
             "is also the key of s/a",
             "every source has its own",
+        ),
+        (
+            site("sources: {a: {type: web, key: k}, b: {type: web, key: l, keys: [{key: m}, {key: k}]}}"),
+            "sites.s.sources.b.keys[1].key",
+            "is also the key of s/a",
+            "every source has its own",
+        ),
+        (source("type: web, key: k, keys: [l]"), "sites.s.sources.a.keys[0]", "must be a mapping", "until: 2026-12-01"),
+        (source("type: web, key: k, keys: [{}]"), "sites.s.sources.a.keys[0].key", "must be text", "{key: …"),
+        (
+            source("type: web, key: k, keys: [{key: l, til: 1}]"),
+            "sites.s.sources.a.keys[0].til",
+            "is not known",
+            "known: key, until",
+        ),
+        (
+            source("type: web, key: k, keys: [{key: l, until: tomorrow}]"),
+            "sites.s.sources.a.keys[0].until",
+            "'tomorrow' is no moment",
+            "2026-12-01T00:00:00Z",
+        ),
+        (source('type: web, key: k, label: "a\\nb"'), "sites.s.sources.a.label", "is no label", "one line"),
+        (
+            source(f"type: web, key: k, description: {'x' * 4_001}"),
+            "sites.s.sources.a.description",
+            "is too long",
+            "4000",
         ),
         (
             site(

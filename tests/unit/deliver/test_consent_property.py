@@ -34,7 +34,7 @@ POOL = ("1", "3", "4", "C0003", "10019")
 EVERYTHING: list[object] = [*POOL]
 NOW_MS = 1_764_000_000_000
 SHOP = Source(site="29", name="shop", type="server", environment="production", key="k")
-ACCESS = Directory(Snapshot(version="1", sites=frozenset({"29"}), sources={SHOP.ref: SHOP})).resolve(
+ACCESS = Directory(Snapshot(version="1", sites=frozenset({"29"}), sources={SHOP.ref: SHOP}), 0).resolve(
     parameters("tc_s=29&token=k")
 )
 FILTERS: dict[str, Callable[[int], bool]] = {
