@@ -7,7 +7,20 @@ from typing import Annotated, Protocol
 
 import typer
 
-from turnout.cli import bench, configuration, dead, demo, events, look, send, server, token, try_
+from turnout.cli import (
+    bench,
+    configuration,
+    dead,
+    demo,
+    events,
+    look,
+    secrets,
+    send,
+    server,
+    token,
+    try_,
+    versions,
+)
 from turnout.cli.output import FAILED, complain, exit_codes, fail, say
 from turnout.model.errors import ConfigError, TurnoutError
 from turnout.settings import PREFIX, strangers
@@ -21,7 +34,7 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": PREFIX.rstrip("_")},
     epilog=exit_codes("done", "what you asked about is not as it should be"),
 )
-for module in (server, configuration, send, events, look, dead, try_, token, demo, bench):
+for module in (server, configuration, versions, secrets, send, events, look, dead, try_, token, demo, bench):
     module.add(app)
 
 

@@ -10,8 +10,11 @@ from turnout import processes
 from turnout.cli.configuration import read
 from turnout.cli.options import Data, settings
 from turnout.cli.output import FAILED, complain, exit_codes, fail
-from turnout.control import applied, configfile, factsfile
-from turnout.model.errors import ConfigError, LeaseLostError
+from turnout.cli.versions import opened
+from turnout.control import applied, factsfile
+from turnout.control.configuration.secrets import Secrets
+from turnout.model.clock import now_ms
+from turnout.model.errors import ConfigError, ControlUnavailableError, LeaseLostError, SecretError
 from turnout.settings import Settings, default, descriptions, variable
 from turnout.supervisor import FATAL_EXIT, PROCESSES, hold
 
@@ -69,13 +72,25 @@ def _apply_at_start(found: Settings) -> None:
             complain("no configuration yet: `turnout apply -f turnout.yaml`", "yellow")
         return
     try:
-        text = read(Path(found.config))
-        configfile.load(text, os.environ)
-    except ConfigError as error:
+        _apply(found, read(Path(found.config)))
+    except (ConfigError, SecretError) as error:
         if not applied.applied_path(found.data_dir).exists():
             raise
-        for problem in error.problems:
+        for problem in error.problems if isinstance(error, ConfigError) else [error]:
             complain(f"{found.config}: {problem}")
         complain("going on with the configuration applied before", "yellow")
+
+
+def _apply(found: Settings, text: str) -> None:
+    from turnout.control.configuration.seal import sealed  # noqa: PLC0415 - only with a file
+
+    ready = sealed(text, os.environ, Secrets(found.secret_key_path))
+    if ready.text == applied.read(found.data_dir):
         return
-    applied.store(found.data_dir, text)
+    with opened(found) as versions:
+        try:
+            versions.apply(ready.text, "file", "start", now_ms(), note=f"{found.config} at the start")
+        except ControlUnavailableError as error:
+            # A history that can't be kept is no reason not to serve; it goes on when the store can be used again.
+            complain(f"the history of the configuration can't be kept: {error}", "yellow")
+            applied.store(found.data_dir, ready.text)

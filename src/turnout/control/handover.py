@@ -1,12 +1,11 @@
-"""Giving a configuration to the running server, and taking it back if the server can't use it."""
+"""Whether the running server can use a configuration that was just put in place."""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from turnout.control import applied, configfile, factsfile
+from turnout.control import factsfile
 from turnout.control.status import SILENT_MS
 from turnout.model.clock import now_ms
 from turnout.model.facts import Facts
@@ -15,32 +14,28 @@ WAIT_S = 3.0
 
 
 class Handover(msgspec.Struct, kw_only=True):
-    """How it went. With a `refusal` the configuration from before is in place again."""
+    """What the running processes made of it."""
 
     version: str
+    """The hash of its text."""
     refusal: str = ""
+    """Why one of them can't use it."""
     following: list[str]
     """Processes that use it now."""
     late: list[str]
     """Processes that run and have not looked at it within `WAIT_S`."""
 
 
-def hand_over(data_dir: Path, text: str, environment: Mapping[str, str]) -> Handover:
-    """Apply `text`, and wait until every running process has taken or refused it.
+def hand_over(data_dir: Path, version: str) -> Handover:
+    """Wait until every running process has taken or refused this version, which is in place.
 
-    A process may refuse what is valid here: its environment has other variables. Raises `ConfigError` if `text` is
-    wrong; then nothing was touched.
+    A process may refuse what is valid here: its environment has other variables.
     """
-    version = configfile.load(text, environment).version
-    before = applied.read(data_dir)
-    applied.store(data_dir, text)
     deadline = time.monotonic() + WAIT_S
     while True:
         running = _running(data_dir)
         seen = [facts for facts in running if facts.config_seen == version]
         refusal = next((f"{facts.process}: {facts.config_error}" for facts in seen if facts.config_error), "")
-        if refusal:
-            applied.withdraw(data_dir, before)
         if refusal or len(seen) == len(running) or time.monotonic() > deadline:
             return Handover(
                 version=version,

@@ -12,8 +12,22 @@ from turnout.settings import Settings, variable
 
 WIDE = {"COLUMNS": "200", "TERMINAL_WIDTH": "200", "NO_COLOR": "1"}
 COMMANDS = [
-    *(["serve"], ["check"], ["apply"], ["export"], ["send"], ["trace"], ["tail"], ["status"], ["audit"]),
+    *(
+        ["serve"],
+        ["check"],
+        ["apply"],
+        ["export"],
+        ["diff"],
+        ["history"],
+        ["restore"],
+        ["send"],
+        ["trace"],
+        ["tail"],
+        ["status"],
+        ["audit"],
+    ),
     *(["dead", "list"], ["dead", "replay"], ["try", "formula"]),
+    *(["encrypt"], ["secrets", "rotate"]),
     *(["token", "create"], ["token", "list"], ["token", "revoke"]),
 ]
 MACHINE_READABLE = [words for words in COMMANDS if words not in (["serve"], ["export"])]

@@ -53,7 +53,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     at_ms: int
     author: str
-    """The id of a token, "cli:" and the user, or "file"."""
+    """The id of a token, "cli:" and the user's name, or "file"."""
     origin: str
     """`api`, `cli`, `start` (of a server) or `file`."""
     note: str
