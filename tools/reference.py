@@ -27,6 +27,7 @@ from turnout.control.api.table import OPERATIONS
 from turnout.control.status import Status
 from turnout.destinations import registry
 from turnout.formula.functions import SECTIONS
+from turnout.mapping.standard import STANDARD
 from turnout.model.facts import DestinationFacts, Facts
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -138,6 +139,11 @@ def problem_table() -> str:
     return _table(("status", "what it says", "codes"), rows)
 
 
+def parameter_table() -> str:
+    """The standard parameters of a mapping."""
+    return _table(("parameter", "its value"), [(f"`{name}`", f"`{text}`") for name, text in STANDARD.items()])
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "environment": environment_table,
     "destinations": destination_tables,
@@ -146,6 +152,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "operations": operation_table,
     "scopes": scope_table,
     "problems": problem_table,
+    "parameters": parameter_table,
     "functions": function_tables,
 }
 

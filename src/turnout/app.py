@@ -11,6 +11,7 @@ import math
 import os
 import resource
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from turnout.control import applied, factsfile
 from turnout.control.applied import Watcher
 from turnout.control.configuration.secrets import Secrets
 from turnout.deliver.worker import Deliverer
-from turnout.destinations import registry
+from turnout.destinations import mapped
 from turnout.destinations.interface import Context
 from turnout.destinations.interface import Destination as OpenDestination
 from turnout.log.interface import Commit, Log
@@ -145,6 +146,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     store = Store(settings.state_path)
     watcher = Watcher(settings.data_dir, os.environ, Secrets(settings.secret_key_path))
     session = open_session(settings.egress_private == "allow")
+    mapping_warnings: Counter[str] = Counter()
 
     def open_one(destination: Destination) -> OpenDestination:
         context = Context(
@@ -153,8 +155,9 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
             lambda translator: HttpDestination(translator, session, now_ms),
             destination.delivery.batch_size,
             destination.delivery.timeout_ms,
+            lambda warned: mapping_warnings.update({destination.ref: len(warned)}),
         )
-        return registry.open_destination(destination.type, destination.settings, context)
+        return mapped.open_destination(destination, context)
 
     deliverer = Deliverer(stream, store, open_one, now_ms, settings.replay_ms)
     tally = Tally()
@@ -180,6 +183,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         found.cleansing = {" ".join(rule): n for rule, n in tally.hits.items()}
         found.cleansing_warnings = {" ".join(rule): n for rule, n in tally.warnings.items()}
         found.destinations = deliverer.facts()
+        for ref, figures in found.destinations.items():
+            figures.mapping_warnings = mapping_warnings[ref]
 
     with _maintained(stream):
         await asyncio.gather(stage.run(stop), deliverer.run(stop), _publish("worker", settings, watcher, facts, stop))

@@ -14,6 +14,7 @@ from tests.docs.pages import PAGES, ROOT, name_of
 from turnout.collect import limits
 from turnout.control import configfile
 from turnout.control.cleansing import RuleFields
+from turnout.control.mapping import MappingFields
 from turnout.control.status import Status
 from turnout.deliver import breaker, retry
 from turnout.model.config import Delivery, Destination, Source
@@ -27,7 +28,7 @@ SOURCE = ROOT / "src" / "turnout"
 _CODE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+:?")
 _CARRIERS = {"Reason": 0, "RefusedValueError": 0, "refused": 0, "Result": 1, "Finding": 1}
 """Calls that give an event a code, and in which argument."""
-_FOLDERS = ("collect", "process", "process/steps", "route", "receipts", "destinations", "deliver")
+_FOLDERS = ("collect", "process", "process/steps", "route", "receipts", "destinations", "deliver", "mapping")
 _PHRASES = {"content_too_large", "uri_too_long", "range_not_satisfiable", "unprocessable_content"}
 _NO_CODES = {
     # statuses and states
@@ -38,6 +39,7 @@ _NO_CODES = {
     "content_type", "transfer_encoding", "x_forwarded_for", "x_forwarded_host", "x_forwarded_proto",
     "x_forwarded_country", "x_forwarded_region", "x_forwarded_countryregion", "accept_encoding", "if_none_match",
     "sec_fetch_site", "validate_geo", "ssl_object",
+    "user_id", "user_email", "user_phone", "page_url", "page_referrer", "search_term",
     "derived_from", "original_event_name", "after_enrichment", "cleanse_after_enrichment",
     # settings, functions, formats of the catalogue
     "all_event_data", "rotate_bytes", "rotate_seconds", "open_destination", "iana_tz", "md5_hex", "ms_timestamp",
@@ -61,6 +63,7 @@ def test_generated_pages_are_up_to_date() -> None:
         ("Destinations", Destination, {"site", "name"}),
         ("Delivery", Delivery, set[str]()),
         ("Cleansing", RuleFields, set[str]()),
+        ("Mapping", MappingFields, set[str]()),
     ],
 )
 def test_every_field_of_the_configuration_is_explained(title: str, kind: type[msgspec.Struct], own: set[str]) -> None:

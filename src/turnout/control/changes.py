@@ -1,6 +1,7 @@
-"""Rows of `properties` in a cleansing rule: the model's changes, or what is wrong with them (`processing.md` §4.3).
+"""Rows of `properties`: the model's changes, or what is wrong with them (`processing.md` §4.3, §8.1).
 
-What works but changes what others rely on is a warning; consent is changed only by who confirms it.
+What works but changes what others rely on is a warning; consent is changed only by who confirms it. In a
+destination's own copy of an event nobody else relies on anything, and what it does not get cannot mislead it.
 """
 
 import math
@@ -72,8 +73,11 @@ class Findings:
         return not found
 
 
-def read_changes(rows: Sequence[object], path: str, found: Findings) -> Iterator[Change]:
-    """The changes that rows make; those that cannot work are left out, and noted."""
+def read_changes(rows: Sequence[object], path: str, found: Findings, own_copy: bool = False) -> Iterator[Change]:
+    """The changes that rows make; those that cannot work are left out, and noted.
+
+    `own_copy`: they change a destination's copy of the event.
+    """
     for index, raw in enumerate(rows):
         where = f"{path}[{index}]"
         if not found.of_type(where, raw, RowFields):
@@ -81,32 +85,37 @@ def read_changes(rows: Sequence[object], path: str, found: Findings) -> Iterator
         row = msgspec.convert(raw, RowFields)
         given = {"to": row.to, "from": row.source, "expression": row.expression}
         fits = belonging(given, _FIELDS[row.action], f"action: {row.action}", where, found)
-        if _is_path(row.property, f"{where}.property", found) and fits:
-            yield from _change(row, where, found)
+        if is_path(row.property, f"{where}.property", found) and fits:
+            yield from _change(row, where, found, own_copy)
         elif row.expression is not UNSET:
-            _expression(row.expression, f"{where}.expression", found)
+            expression(row.expression, f"{where}.expression", found)
 
 
-def _change(row: RowFields, path: str, found: Findings) -> Iterator[Change]:
-    touched = [row.property]
+def _change(row: RowFields, path: str, found: Findings, own_copy: bool) -> Iterator[Change]:
+    taken = [row.property] if row.action in ("rename", "delete") else []
+    written = [] if taken else [row.property]
     other = ""
     match row.action:
         case "set":
-            other = _expression(row.expression, f"{path}.expression", found)
+            other = expression(row.expression, f"{path}.expression", found)
         case "map":
             other = str(row.source)
-            if not _is_path(other, f"{path}.from", found):
+            if not is_path(other, f"{path}.from", found):
                 return
         case "rename":
             other = _new_name(row.property, str(row.to))
-            touched.append(other)
-            if not _is_path(other, f"{path}.to", found):
+            written.append(other)
+            if not is_path(other, f"{path}.to", found):
                 return
             if _within(other, row.property):
                 found.wrong(f"{path}.to", "is the property itself, or inside it", "choose another name")
             if row.property.rpartition(".")[2].isdigit():
                 found.wrong(f"{path}.property", "is an element of an array: it has no name", "use map, then delete")
-    _guard(row, touched, path, found)
+    if own_copy:
+        _guard_consent(row, written, path, found)
+    else:
+        _guard(taken + written, path, found)
+        _guard_consent(row, taken + written, path, found)
     yield Change(row.action, row.property, other)
 
 
@@ -116,15 +125,25 @@ def _new_name(source: str, to: str) -> str:
     return to if "." in to else f"{parent}{dot}{to}"
 
 
-def _guard(row: RowFields, touched: Sequence[str], path: str, found: Findings) -> None:
-    """Warn of what others rely on, and let consent be changed on purpose only."""
+def _guard(touched: Sequence[str], path: str, found: Findings) -> None:
+    """Warn of what others rely on."""
     for one in touched:
         for name, reason in _PROTECTED.items():
             if _within(name, one):
                 found.doubtful(path, f"changes {name}", reason)
-        if (_within(_CONSENT, one) or _within(one, _CONSENT)) and not row.confirm:
+
+
+def _guard_consent(row: RowFields, touched: Sequence[str], path: str, found: Findings) -> None:
+    """Let consent be changed on purpose only."""
+    for one in touched:
+        if is_consent(one) and not row.confirm:
             fix = "if you may do that, say so with confirm: true in this row"
             found.wrong(path, f"changes {_CONSENT}, the user's own choice", fix)
+
+
+def is_consent(path: str) -> bool:
+    """Whether who writes to this path changes the user's consent."""
+    return _within(_CONSENT, path) or _within(path, _CONSENT)
 
 
 def _within(inner: str, outer: str) -> bool:
@@ -132,7 +151,8 @@ def _within(inner: str, outer: str) -> bool:
     return f"{inner}.".startswith(f"{outer}.")
 
 
-def _is_path(path: str, where: str, found: Findings) -> bool:
+def is_path(path: str, where: str, found: Findings) -> bool:
+    """Whether a text is the path of a property; if not, why is noted."""
     segments = path.split(".")
     if not all(segment.strip() for segment in segments):
         found.wrong(where, f"{path!r} is no path", "names with dots between, such as user.firstname")
@@ -145,7 +165,7 @@ def _is_path(path: str, where: str, found: Findings) -> bool:
     return False
 
 
-def _expression(value: Scalar | UnsetType, path: str, found: Findings) -> str:
+def expression(value: Scalar | UnsetType, path: str, found: Findings) -> str:
     """The formula that was written; a number or word that YAML has read as one is a formula too."""
     if isinstance(value, float) and not math.isfinite(value):
         found.wrong(path, "is no number that an event can have", "null, or text in quotes")

@@ -12,6 +12,7 @@ import msgspec
 from turnout.control import cleansing
 from turnout.control.changes import Findings
 from turnout.control.configuration.secrets import Secrets
+from turnout.control.mapping import mapping_of
 from turnout.control.routing import consent_of, filter_of
 from turnout.control.sourcekeys import find_doubles, keys_of
 from turnout.control.yamlfile import expand, join, parse
@@ -52,6 +53,7 @@ _DESTINATION_FIELDS = {
     "event_names": list,
     "consent": object,
     "filter": object,
+    "mapping": object,
     "settings": dict,
     "environment": str,
     "status": str,
@@ -99,7 +101,7 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
         rules += cleansing.read(site, members, path, sources, Findings(problems, warnings))
         for name, destination in _members(members, "destinations", path, problems):
             where = join(f"{path}.destinations", name)
-            read = _destination(site, name, destination, where, sources, problems)
+            read = _destination(site, name, destination, where, sources, Findings(problems, warnings))
             if read is not None:
                 destinations[read.ref] = read
     problems += find_doubles(sources.values())
@@ -153,8 +155,9 @@ def _source(site: str, name: str, value: object, path: str, problems: list[Probl
 
 
 def _destination(
-    site: str, name: str, value: object, path: str, sources: Mapping[str, Source], problems: list[Problem]
+    site: str, name: str, value: object, path: str, sources: Mapping[str, Source], found: Findings
 ) -> Destination | None:
+    problems = found.problems
     fields = _mapping(value, path, _DESTINATION_FIELDS, problems)
     known = [ref.partition("/")[2] for ref in sources if ref.startswith(f"{site}/")]
     _required(fields, "type", f"one of {', '.join(sorted(registry.types()))}", path, problems)
@@ -175,6 +178,7 @@ def _destination(
     fields["delivery"] = Delivery() if wrong else msgspec.convert(raw, Delivery)
     fields["consent"] = consent_of(fields.get("consent"), f"{path}.consent", problems)
     fields["filter"] = filter_of(fields.get("filter"), f"{path}.filter", problems)
+    fields["mapping"] = mapping_of(fields.get("mapping"), f"{path}.mapping", found)
     if "type" not in fields:
         return None
     settings, wrong = registry.validate(str(fields["type"]), fields.get("settings", {}))

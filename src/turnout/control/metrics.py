@@ -109,6 +109,9 @@ def _delivering(found: dict[str, DestinationFacts]) -> Iterator[Metric]:
     yield _gauge("turnout_filtered_events", "Filtered events, by why", ["destination", "reason"], filtered)
     failures = [([ref], float(one.filter_failures)) for ref, one in found.items()]
     yield _counter("turnout_filter_failures", "Events that a failing filter stopped", ["destination"], failures)
+    warnings = [([ref], float(one.mapping_warnings)) for ref, one in found.items()]
+    text = "Values that formulas of a mapping or settings could not compute"
+    yield _counter("turnout_mapping_warnings", text, ["destination"], warnings)
 
 
 def _split(counts: dict[str, int]) -> _Samples:

@@ -56,6 +56,8 @@ class HttpDestination:
     async def send(self, events: Sequence[Event]) -> Sequence[Result]:
         """One attempt, one request; failures on the way are `retry` results for all of its events."""
         request = self._translator.request(events, self._clock())
+        if isinstance(request, Result):
+            return [request] * len(events)
         answer = await self._attempt(request)
         if isinstance(answer, Result):
             return [answer] * len(events)

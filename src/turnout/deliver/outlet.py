@@ -80,7 +80,13 @@ class Outlet:
         return results
 
     def judge(self, results: Sequence[Result]) -> None:
-        """Tell the breaker of one attempt's results. It failed if none of its events got an answer that counts."""
+        """Tell the breaker of one attempt's results. It failed if none of its events got an answer that counts.
+
+        Events that were not sent say nothing about the partner.
+        """
+        results = [result for result in results if result.asked]
+        if not results:
+            return
         failures = [result for result in results if result.kind == "retry"]
         if len(failures) < len(results):
             self.trouble = next((_words(result) for result in results if result.kind == "error"), "")

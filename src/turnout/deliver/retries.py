@@ -57,10 +57,11 @@ class Retries:
         outlet.answered()
 
     async def _attempt(self, chunk: Sequence[LedgerEntry], probe: bool) -> bool:
-        """Whether anything was sent."""
+        """Whether the partner was asked anything."""
         outlet = self._outlet
         settlements: list[Settlement] = []
         sending: list[LedgerEntry] = []
+        asked = False
         for entry in chunk:
             if (code := outlet.stops(entry)) is not None:
                 settlements.append(self._untried(entry, code, outlet.guard.requirement))
@@ -72,6 +73,7 @@ class Retries:
             events = [Event(entry.event_id, entry.name, entry.payload, entry.received_ms) for entry in sending]
             results = await outlet.send(events)
             outlet.judge(results)
+            asked = any(result.asked for result in results)
             now_ms = outlet.clock()
             made = 0 if probe and not outlet.breaker.closed else 1
             settlements += [
@@ -85,7 +87,7 @@ class Retries:
                 for entry in chunk
                 if entry.user_key in outlet.waiting and not outlet.store.waits(outlet.id, entry.user_key)
             }
-        return bool(sending)
+        return asked
 
     def _untried(self, entry: LedgerEntry, code: Code, requirement: Requirement | None = None) -> Settlement:
         now_ms = self._outlet.clock()

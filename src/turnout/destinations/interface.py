@@ -19,16 +19,25 @@ from typing import Protocol
 
 import msgspec
 
+from turnout.formula.run import Run, Warned
 from turnout.model.outcome import Result
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """An event as a destination gets it: `payload` is compact JSON on one line, `data()` decodes it."""
+    """An event as a destination gets it: `payload` is compact JSON on one line, `data()` decodes it.
+
+    `source` is what the templates of settings read, where that is more than the payload has.
+    """
 
     event_id: str
     name: str
     payload: bytes
     received_ms: int = 0
+    source: Mapping[str, object] | None = None
+
+    def run(self) -> Run:
+        """For the templates of settings. Its clock stands at the receipt, so that every attempt is the same."""
+        return Run(self.data() if self.source is None else self.source, self.received_ms)
 
     def data(self) -> dict[str, object]:
         """The event as a new dict that the caller may change."""
@@ -83,13 +92,20 @@ class Translator(Protocol):
     concurrency: int
     timeout_ms: int
 
-    def request(self, events: Sequence[Event], now_ms: int) -> Request:
-        """The one request that carries these events. `now_ms` is for signatures and timestamps."""
+    def request(self, events: Sequence[Event], now_ms: int) -> Request | Result:
+        """The one request that carries these events. `now_ms` is for signatures and timestamps.
+
+        A result instead of it, not `asked`, when they cannot be sent.
+        """
         ...
 
     def read(self, events: Sequence[Event], response: Response) -> Sequence[Result]:
         """One result per event for an answer that did arrive, whatever its status code."""
         ...
+
+
+def _unheard(_: Mapping[str, Warned]) -> None:
+    """For who does not want to know."""
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -103,3 +119,5 @@ class Context(msgspec.Struct, frozen=True):
     """Wraps a translator into a destination that really sends."""
     delivery_batch_size: int | None = None
     delivery_timeout_ms: int | None = None
+    warned: Callable[[Mapping[str, Warned]], None] = _unheard
+    """Takes what formulas on one event could not compute, by code."""

@@ -18,7 +18,7 @@ from turnout import destinations
 from turnout.destinations.interface import Context, Destination
 from turnout.model.errors import Problem, TurnoutError
 
-_HELPERS = frozenset(("answers", "body", "interface", "registry", "rotation", "signing"))
+_HELPERS = frozenset(("answers", "body", "interface", "mapped", "registry", "rotation", "signing"))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def compiled(change: Change) -> Apply:
     """What a row does. Raises `FormulaError` for a formula that cannot work."""
     match change.action:
         case "set":
-            return _set(change.property, change.other)
+            return setter(change.property, change.other)
         case "map":
             return _map(change.property, change.other)
         case "delete":
@@ -40,7 +40,11 @@ def compiled(change: Change) -> Apply:
             return _rename(change.property, change.other)
 
 
-def _set(target: str, text: str) -> Apply:
+def setter(target: str, text: str, nulls: bool = True) -> Apply:
+    """Sets a property to the value of a formula; without `nulls`, where that is null nothing is set.
+
+    What it changes may be another object than the event that the run reads. Raises `FormulaError` as `compiled`.
+    """
     formula = compile_formula(text)
     parts = split(target)
     path = steps(parts)
@@ -48,7 +52,7 @@ def _set(target: str, text: str) -> Apply:
 
         def whole(event: Event, run: Run) -> None:
             value = formula.value(run)
-            if value is not FAILED:
+            if value is not FAILED and (nulls or value is not None):
                 event[target] = value
 
         return whole
@@ -73,6 +77,9 @@ def _set(target: str, text: str) -> Apply:
             if value is FAILED:
                 return
             values.append(value)
+        if not nulls:
+            kept = [(place, value) for place, value in zip(found, values, strict=True) if value is not None]
+            found, values = [place for place, _ in kept], [value for _, value in kept]
         if len(found) == 1:
             found[0].put(values[0])
         else:

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from turnout.model.cleansing import Rule
 from turnout.model.errors import Problem
+from turnout.model.partner import PartnerMapping
 from turnout.model.requirement import Consent, Requirement
 from turnout.model.sampling import Mode
 
@@ -96,6 +97,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """What the user must have granted; None requires nothing."""
     filter: str = ""
     """A formula that must hold for the event; empty lets everything pass."""
+    mapping: PartnerMapping | None = None
+    """What is done to its copy of an event; None sends events as they are."""
     environment: Environment = "production"
     status: Literal["active", "inactive"] = "active"
     dry_mode: bool = False

@@ -17,6 +17,8 @@ class DestinationFacts(msgspec.Struct, kw_only=True):
     """The filtered ones among the outcomes, by reason."""
     filter_failures: int = 0
     """Events that were stopped because the filter could not be evaluated; since the destination was started."""
+    mapping_warnings: int = 0
+    """What formulas of its mapping and settings could not compute; since the process started."""
     trouble: str = ""
 
 

@@ -78,13 +78,15 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     so; the retry policy decides whether there is one. `rejected` and `error` are final: the first blames
     the event, the second the partner. `filtered` is a silent skip by the destination
     (`unsupported_event`). `reason` is a short snake_case token, `detail` is for a person: what the
-    partner answered, secrets masked.
+    partner answered, secrets masked. `asked` is false where nothing was sent, so that the result says
+    nothing about the partner.
     """
 
     kind: Literal["delivered", "rejected", "error", "retry", "filtered"]
     reason: str = ""
     detail: str = ""
     retry_after_s: float | None = None
+    asked: bool = True
 
 
 DELIVERED = Result("delivered")

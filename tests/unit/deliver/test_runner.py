@@ -339,6 +339,33 @@ def test_probes_use_up_no_attempts_of_the_event(tmp_path: Path) -> None:
     play(scenario())
 
 
+UNSENT = Result("filtered", "unsupported_event", asked=False)
+
+
+def test_events_that_are_not_sent_say_nothing_about_the_partner(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        def answer(event: Event) -> Result:
+            return UNSENT if event.event_id.startswith("x") else DOWN
+
+        rig = Rig(tmp_path, FakeDestination(answer, concurrency=1))
+        rig.add(*(f"{kind}{number}" for number in range(12) for kind in "ax"))
+        async with rig.running() as runner:
+            await eventually(rig.passed, "the end of the stream")
+            assert runner.breaker == "open"
+            # The first event is not sent any more, say because its mapping has changed: the next one is the probe.
+            rig.destination.answer = lambda event: UNSENT if event.event_id == "a0" else answer(event)
+            before = len(rig.destination.sends)
+            rig.clock.ms += 2_000
+            await eventually(lambda: len(rig.destination.sends) >= before + 2, "a probe")
+            await eventually(lambda: runner.breaker == "open", "the probe to fail")
+            rig.destination.answer = lambda _: UNSENT
+            await rig.settled(passing_ms=61_000)
+            await eventually(lambda: runner.breaker == "closed", "nothing to be left to find out")
+        assert rig.outcomes() == {"filtered": 24}
+
+    play(scenario())
+
+
 def test_one_failed_attempt_counts_once_however_many_events_it_had(tmp_path: Path) -> None:
     async def scenario() -> None:
         rig = Rig(tmp_path, FakeDestination(lambda _: DOWN, batch_size=100))
