@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from turnout.formula import Run
 from turnout.mapping.partner import Mapped, Mapper
 from turnout.mapping.standard import STANDARD
-from turnout.model.change import Change
+from turnout.model.change import Action, Change
 from turnout.model.outcome import Result
 from turnout.model.partner import PartnerMapping
 
+ITEMS = [{"id": "A", "product": {"size": "M"}}, {"id": "B", "product": {}}]
 EVENT = {
     "event_name": "purchase",
     "id": "O1",
@@ -22,7 +23,7 @@ EVENT = {
     "value": "12.5",
     "coupon": None,
     "user": {"id": "U1", "email": "a@b.example"},
-    "items": [{"id": "A", "product": {"size": "M"}}, {"id": "B", "product": {}}],
+    "items": ITEMS,
     "context": {"event_id": "e-1", "page": {"url": "https://shop.example/"}},
 }
 STANDARD_OF_EVENT = {
@@ -137,7 +138,7 @@ def test_templates_of_settings_still_read_the_whole_event() -> None:
     assert isinstance(made, Mapped)
     assert json.loads(made.payload) == {
         "currency": "EUR",
-        "basket": [{**item, "currency": "EUR"} for item in EVENT["items"]],
+        "basket": [{**item, "currency": "EUR"} for item in ITEMS],
         "name": "Purchase",
     }  # fmt: skip
     assert made.event["user"] == EVENT["user"]
@@ -186,7 +187,7 @@ def sent_without_name(mapping: PartnerMapping) -> object:
 
 
 def test_what_exceeds_a_bound_changes_nothing_and_warns() -> None:
-    long = {"event_name": "e", "text": "x" * 30_000}
+    long: dict[str, object] = {"event_name": "e", "text": "x" * 30_000}
     mapping = PartnerMapping(
         changes=(Change("set", "twice", "CONCAT(text, text)"),), custom={"again": "CONCAT(text, text)"}
     )
@@ -211,7 +212,8 @@ templates = st.sampled_from(["X", "{{a}}", "{{event_name}}-{{b}}", "{{items}}", 
 @st.composite
 def mappings(draw: st.DrawFn) -> PartnerMapping:
     changes = []
-    for action in draw(st.lists(st.sampled_from(["rename", "map", "delete", "set"]), max_size=3)):
+    actions: list[Action] = draw(st.lists(st.sampled_from(["rename", "map", "delete", "set"]), max_size=3))
+    for action in actions:
         other = {"set": formulas, "delete": st.just("")}.get(action, paths)
         changes.append(Change(action, draw(paths), draw(other)))
     return PartnerMapping(
