@@ -197,6 +197,7 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
     """Answer for health, figures and the API until `stop`."""
     from turnout.control.api.world import World  # noqa: PLC0415 - SQLAlchemy
     from turnout.control.http import serve_control  # noqa: PLC0415 - Litestar
+    from turnout.control.inspector.keeper import Keeper  # noqa: PLC0415
 
     watcher = Watcher(settings.data_dir, os.environ, Secrets(settings.secret_key_path))
 
@@ -208,11 +209,17 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
 
     refresh()
     world = World(settings, lambda: watcher.snapshot, lambda: open_log(settings))
-    await asyncio.gather(
-        serve_control(settings, world, stop),
-        _every(_CONFIG_S, stop, refresh),
-        _publish("control", settings, watcher, lambda _: None, stop),
-    )
+    keeper = Keeper(world.inspector, lambda: open_log(settings), lambda: watcher.snapshot)
+
+    def facts(found: Facts) -> None:
+        found.inspector_lag, found.inspector_trouble = keeper.lag, keeper.trouble
+
+    with keeper.at_work():
+        await asyncio.gather(
+            serve_control(settings, world, stop),
+            _every(_CONFIG_S, stop, refresh),
+            _publish("control", settings, watcher, facts, stop),
+        )
     world.close()
 
 

@@ -116,7 +116,9 @@ def _warnings(processes: Mapping[str, Facts]) -> Iterator[str]:
     yield from (f"the newest configuration is not in use: {error}" for error in sorted(refused))
     if len({facts.config_version for facts in processes.values()}) > 1:
         yield "not every process has the newest configuration yet"
-    worker = processes.get("worker")
+    control, worker = processes.get("control"), processes.get("worker")
+    if control is not None and control.inspector_trouble:
+        yield f"inspector: {control.inspector_trouble}"
     for ref, destination in worker.destinations.items() if worker is not None else ():
         if destination.breaker != "closed":
             yield f"destination {ref}: breaker {destination.breaker.replace('_', ' ')}: {destination.trouble}"

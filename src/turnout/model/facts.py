@@ -58,4 +58,8 @@ class Facts(msgspec.Struct, kw_only=True):
     """Appends to the log by upper bound of their duration (s)."""
     lag: int = 0
     damage: list[str] = []
+    inspector_lag: int = 0
+    """Events that the inspector has not looked at yet."""
+    inspector_trouble: str = ""
+    """Why it keeps no records at the moment; events are not concerned."""
     destinations: dict[str, DestinationFacts] = {}

@@ -10,6 +10,7 @@ from turnout.control.access.integrations import Integrations
 from turnout.control.access.tokens import Tokens
 from turnout.control.configuration.secrets import Secrets
 from turnout.control.configuration.store import Configurations
+from turnout.control.inspector.inspector import Inspector
 from turnout.log.interface import Log
 from turnout.model.clock import Clock, now_ms
 from turnout.model.config import Snapshot
@@ -35,6 +36,7 @@ class World:
         self.integrations = Integrations(self.database)
         secrets = Secrets(settings.secret_key_path)
         self.configurations = Configurations(settings.data_dir, self.database, os.environ, secrets)
+        self.inspector = Inspector(settings)
 
     @contextlib.contextmanager
     def events(self) -> Iterator[tuple[Log, Store]]:
@@ -51,3 +53,4 @@ class World:
     def close(self) -> None:
         """Give back what is open."""
         self.database.close()
+        self.inspector.close()

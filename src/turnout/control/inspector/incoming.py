@@ -1,0 +1,139 @@
+"""What is kept of one event that came in. Pure."""
+
+import msgspec
+
+from turnout.control.inspector import terms
+from turnout.model.event import Location, Processed, Reason, Received, Status
+from turnout.model.sampling import Kept
+
+_DEEPEST = 64
+FAILING: frozenset[Status] = frozenset(("rejected", "invalid_rejected", "failed"))
+"""These have a quota of their own."""
+
+Event = dict[str, object]
+_decode_event = msgspec.json.Decoder(Event).decode
+
+
+class Incoming(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=False):
+    """One record. `seq` is the offset of its `Processed`, so it is the same whoever writes it, and never given twice.
+
+    `normalized` is the event as destinations get it, or as far as it came; `received` as the collector took it, where
+    that is different, and `raw` as it came, where that is different again. All are JSON, except that of what is no
+    JSON there is an excerpt. Fields are only ever added at the end, with a default.
+    """
+
+    seq: int
+    at_ms: int
+    source: str
+    event_id: str
+    name: str
+    status: Status
+    environment: str
+    sampling: Kept
+    endpoint: str
+    batch_index: int
+    reasons: tuple[Reason, ...]
+    warnings: tuple[str, ...]
+    derived_from: str
+    test_code: str
+    normalized: bytes
+    received: bytes
+    raw: bytes
+    location: Location | None = None
+
+    @property
+    def site(self) -> str:
+        return self.source.partition("/")[0]
+
+    @property
+    def event(self) -> Event | None:
+        """The normalized event; None where it is no JSON object."""
+        return self._decoded(self.normalized)
+
+    @property
+    def came_as(self) -> Event | None:
+        """The event as it came; None where it is no JSON object."""
+        return self._decoded(self.raw or self.received or self.normalized)
+
+    @property
+    def forms(self) -> list[Event]:
+        """The event in each of its forms that is a JSON object."""
+        found = (self._decoded(text) for text in (self.normalized, self.received, self.raw) if text)
+        return [event for event in found if event is not None]
+
+    def _decoded(self, text: bytes) -> Event | None:
+        if self.status == "rejected" and text.count(b"{") + text.count(b"[") > _DEEPEST:
+            return None
+        try:
+            return _decode_event(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(Incoming).decode
+
+
+def incoming(
+    seq: int, processed: Processed, received: Received | None, environment: str, sampling: Kept, test_code: str
+) -> Incoming:
+    """The record of an event. `received` is None where the stream `accepted` has lost it."""
+    derived = bool(processed.derived_from)
+    taken = received.payload if received is not None and not derived else b""
+    normalized = processed.payload or taken
+    return Incoming(
+        seq=seq,
+        at_ms=processed.received_ms,
+        source=processed.source,
+        event_id=processed.event_id,
+        name=processed.name,
+        status=processed.status,
+        environment=environment,
+        sampling=sampling,
+        endpoint=received.endpoint if received is not None else "",
+        batch_index=received.batch_index if received is not None else -1,
+        reasons=processed.reasons,
+        warnings=processed.warnings,
+        derived_from=processed.derived_from,
+        test_code=test_code,
+        normalized=normalized,
+        received=taken if taken != normalized else b"",
+        raw=received.raw if received is not None and not derived else b"",
+        location=received.location if received is not None else None,
+    )
+
+
+def terms_of(record: Incoming) -> str:
+    """What the index gets of a record."""
+    found = {
+        terms.field_term(name, value)
+        for name, value in (
+            ("site", record.site),
+            ("source", record.source),
+            ("event_name", record.name),
+            ("event_id", record.event_id),
+            ("status", record.status),
+            ("environment", record.environment),
+            ("sampling", record.sampling),
+        )
+    }
+    found |= {terms.field_term("reason", reason.code) for reason in record.reasons}
+    if record.test_code:
+        found |= {terms.field_term("test_code", record.test_code), terms.field_term("test_code", "*")}
+    event = record.event
+    if event is not None:
+        found |= terms.event_terms(event)
+    return terms.as_text(found)
+
+
+def test_code_of(processed: Processed, received: Received | None) -> str:
+    """The `test_code` at an event's root as text, "" if there is none: in what came in, or what became of it."""
+    for text in (received.payload if received is not None else b"", processed.payload):
+        if b'"test_code"' in text:
+            try:
+                value = _decode_event(text).get("test_code")
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+            if isinstance(value, str | int | float) and value != "":
+                return str(value)[:256]
+    return ""

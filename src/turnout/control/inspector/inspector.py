@@ -1,0 +1,61 @@
+"""The inspector's records of this data directory: both directions, what they may take, and forgetting a person."""
+
+import shutil
+from collections.abc import Callable, Mapping
+
+from turnout.control.inspector import incoming
+from turnout.control.inspector.store import Series, within_budget
+from turnout.control.inspector.terms import field_term
+from turnout.settings import Settings
+
+TESTS_KEPT_MS = 86_400_000
+"""Records that are kept for their `test_code` alone."""
+_TESTS_EVERY_MS = 3_600_000
+_DAY_MS = 86_400_000
+
+
+class Inspector:
+    """Safe in threads. Opening touches nothing on the disk."""
+
+    def __init__(self, settings: Settings) -> None:
+        folder = settings.data_dir / "inspector"
+        self._settings = settings
+        self.incoming = Series(
+            folder,
+            "incoming",
+            lambda document: incoming.terms_of(incoming.decode(document)),
+            keep_ms=settings.inspector_days * _DAY_MS,
+            budget_bytes=settings.inspector_bytes,
+        )
+        self._tests_at_ms = 0
+
+    def retain(self, now_ms: int) -> None:
+        """Remove what is too old, or too much. Raises sqlite3.Error, OSError."""
+        self.incoming.expire(now_ms)
+        within_budget([self.incoming], self._settings.inspector_bytes)
+        if now_ms >= self._tests_at_ms:
+            self._tests_at_ms = now_ms + _TESTS_EVERY_MS
+            self.incoming.erase(
+                lambda document: incoming.decode(document).at_ms < now_ms - TESTS_KEPT_MS,
+                f'"{field_term("sampling", "test_code")}"',
+            )
+
+    def has_room(self) -> bool:
+        """Whether the disk has more left than what is kept free for events."""
+        return shutil.disk_usage(self._settings.data_dir).free >= self._settings.reserve_bytes
+
+    def erase(self, matches: Callable[[Mapping[str, object]], bool], site: str) -> int:
+        """Remove the records of a site for good whose event `matches`, in any form it had; gives how many.
+
+        Nothing of them stays in the files or their index. Raises sqlite3.Error.
+        """
+
+        def wanted(document: bytes) -> bool:
+            record = incoming.decode(document)
+            return any(map(matches, record.forms))
+
+        return self.incoming.erase(wanted, f'"{field_term("site", site)}"')
+
+    def close(self) -> None:
+        """Give back what is open."""
+        self.incoming.close()

@@ -1,0 +1,217 @@
+"""One file of records: a SQLite database with the records, an index of their terms, and how far the log was read.
+
+What must stay true: records, terms, position and the count of what was left out change in one transaction. Terms are
+found again from the record (`terms`), so that it can be taken out of the index. What is erased is overwritten.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+FORMAT = 1
+_SCHEMA = """
+PRAGMA page_size=8192;
+PRAGMA journal_mode=WAL;
+BEGIN;
+CREATE TABLE records (seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, document BLOB NOT NULL);
+CREATE INDEX records_at ON records (at_ms);
+CREATE VIRTUAL TABLE terms USING fts5(words, content='', detail=none, columnsize=0, tokenize='ascii');
+CREATE TABLE position (one INTEGER PRIMARY KEY CHECK (one = 1), next INTEGER NOT NULL);
+CREATE TABLE left_out (owner TEXT, minute INTEGER, n INTEGER NOT NULL, PRIMARY KEY (owner, minute)) WITHOUT ROWID;
+PRAGMA user_version=%d;
+COMMIT;
+"""
+_HIGHEST = 1 << 62
+_BUSY_S = 10.0
+
+
+class Entry(NamedTuple):
+    """A record as it is kept. `terms` is text with spaces between."""
+
+    seq: int
+    at_ms: int
+    terms: str
+    document: bytes
+
+
+class Row(NamedTuple):
+    """A record as it is found."""
+
+    seq: int
+    at_ms: int
+    document: bytes
+
+
+class Span(NamedTuple):
+    """Which records: `since_ms <= at_ms < until_ms`, and `above < seq < below`."""
+
+    since_ms: int = 0
+    until_ms: int = _HIGHEST
+    above: int = -1
+    below: int = _HIGHEST
+
+
+def create(path: Path, position: int | None) -> None:
+    """Make an empty file, whole under its name or not there at all. Raises sqlite3.Error, OSError."""
+    made = path.with_suffix(".new")
+    remove(made)
+    with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as db:
+        db.executescript(_SCHEMA % FORMAT)
+        if position is not None:
+            db.execute("INSERT INTO position VALUES (1, ?)", (position,))
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    made.rename(path)
+
+
+def remove(path: Path) -> None:
+    """Delete a file and what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+class Segment:
+    """An open file. Not for use by several threads at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises sqlite3.Error if it is no file of records, or is of a newer release."""
+        self.path = path
+        uri = f"file:{quote(str(path))}?mode=rw"
+        self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
+        try:
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("PRAGMA secure_delete=ON")
+            self._check_format()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> "Segment":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _check_format(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version != FORMAT:
+            raise sqlite3.DatabaseError(f"{self.path} has the format {version}, this release reads {FORMAT}")
+
+    def position(self) -> int | None:
+        """How far the log was read when this was written last; None if it never was."""
+        row = self._db.execute("SELECT next FROM position").fetchone()
+        return int(row[0]) if row is not None else None
+
+    def times(self) -> tuple[int, int] | None:
+        """When the oldest and the newest record are from (ms); None without records."""
+        row = self._db.execute(
+            "SELECT (SELECT at_ms FROM records ORDER BY at_ms LIMIT 1),"
+            " (SELECT at_ms FROM records ORDER BY at_ms DESC LIMIT 1)"
+        ).fetchone()
+        return (int(row[0]), int(row[1])) if row[0] is not None else None
+
+    def last(self) -> int | None:
+        """The number of the newest record; None without records."""
+        (seq,) = self._db.execute("SELECT max(seq) FROM records").fetchone()
+        return seq if seq is None else int(seq)
+
+    def count(self) -> int:
+        """How many records there are."""
+        (count,) = self._db.execute("SELECT count(*) FROM records").fetchone()
+        return int(count)
+
+    def append(self, entries: Iterable[Entry], position: int, left_out: Mapping[tuple[str, int], int]) -> None:
+        """Add records, remember how far the log was read, and how many were left out by (owner, minute): or nothing."""
+        with self._transaction():
+            # Twice is not possible while the position is right; if it ever were not, once is what counts.
+            for entry in entries:
+                row = (entry.seq, entry.at_ms, entry.document)
+                if self._db.execute("INSERT OR IGNORE INTO records VALUES (?,?,?)", row).rowcount:
+                    self._db.execute("INSERT INTO terms (rowid, words) VALUES (?,?)", (entry.seq, entry.terms))
+            self._db.execute("INSERT OR REPLACE INTO position VALUES (1, ?)", (position,))
+            self._db.executemany(
+                "INSERT INTO left_out VALUES (?,?,?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+                [(owner, minute, n) for (owner, minute), n in left_out.items()],
+            )
+
+    def find(self, match: str, span: Span, *, oldest_first: bool = False) -> Iterator[Row]:
+        """The records of a span which the index knows under `match` (FTS5's writing, never empty)."""
+        span = self._narrowed(span)
+        order = "" if oldest_first else " DESC"
+        sql = (
+            "SELECT r.seq, r.at_ms, r.document FROM terms CROSS JOIN records r ON r.seq = terms.rowid"
+            f" WHERE terms MATCH ? AND terms.rowid > ? AND terms.rowid < ? ORDER BY terms.rowid{order}"
+        )
+        for row in self._db.execute(sql, (match, span.above, span.below)):
+            if span.since_ms <= row[1] < span.until_ms:
+                yield Row(*row)
+
+    def get(self, seq: int) -> Row | None:
+        """One record."""
+        row = self._db.execute("SELECT seq, at_ms, document FROM records WHERE seq = ?", (seq,)).fetchone()
+        return Row(*row) if row is not None else None
+
+    def left_out(self, site: str, since_ms: int, until_ms: int) -> int:
+        """How many records of a site were not kept in a span of time, and of those whose site is not known."""
+        (found,) = self._db.execute(
+            "SELECT coalesce(sum(n), 0) FROM left_out WHERE (owner = '' OR owner LIKE ? ESCAPE '\\')"
+            " AND minute >= ? AND minute <= ?",
+            (site.replace("_", "\\_") + "/%", since_ms // 60_000, until_ms // 60_000),
+        ).fetchone()
+        return int(found)
+
+    def erase(self, match: str, wanted: Callable[[bytes], bool], terms: Callable[[bytes], str]) -> int:
+        """Remove for good what `match` (all if empty) finds and `wanted` agrees to; gives how many.
+
+        Nothing of them is left in the file or its index: pages are overwritten, the index is merged anew.
+        """
+        with self._transaction():
+            rows = (
+                self._db.execute("SELECT seq, document FROM records")
+                if not match
+                else self._db.execute(
+                    "SELECT r.seq, r.document FROM terms CROSS JOIN records r ON r.seq = terms.rowid"
+                    " WHERE terms MATCH ?",
+                    (match,),
+                )
+            )
+            gone = [(seq, terms(document)) for seq, document in rows if wanted(document)]
+            for seq, words in gone:
+                self._db.execute("INSERT INTO terms (terms, rowid, words) VALUES ('delete', ?, ?)", (seq, words))
+                self._db.execute("DELETE FROM records WHERE seq = ?", (seq,))
+            if gone:
+                self._db.execute("INSERT INTO terms (terms) VALUES ('optimize')")
+        if gone:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return len(gone)
+
+    def seal(self) -> None:
+        """Nothing more will be added: make it durable. What comes in later files must not outlive it."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _narrowed(self, span: Span) -> Span:
+        """A span of time as one of numbers, which the index is quick with; records are in order but for moments."""
+        times = self.times()
+        if times is None or (span.since_ms <= times[0] and times[1] < span.until_ms):
+            return span
+        first, last = self._db.execute(
+            "SELECT min(seq), max(seq) FROM records WHERE at_ms >= ? AND at_ms < ?", (span.since_ms, span.until_ms)
+        ).fetchone()
+        if first is None:
+            return span._replace(below=span.above)
+        return span._replace(above=max(span.above, first - 1), below=min(span.below, last + 1))
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
