@@ -28,6 +28,7 @@ from turnout.control.status import Status
 from turnout.destinations import registry
 from turnout.formula.functions import SECTIONS
 from turnout.mapping.standard import STANDARD
+from turnout.model.alerts import PARAMETERS
 from turnout.model.facts import DestinationFacts, Facts
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -144,7 +145,18 @@ def parameter_table() -> str:
     return _table(("parameter", "its value"), [(f"`{name}`", f"`{text}`") for name, text in STANDARD.items()])
 
 
+def alert_table() -> str:
+    """Every category of alerts, with its parameters."""
+    rows = []
+    for category, kind in PARAMETERS.items():
+        fields = msgspec.structs.fields(kind)
+        parameters = ", ".join(f"`{field.name}: {_json(field.default)}`" for field in fields)
+        rows.append((f"`{category}`", " ".join((kind.__doc__ or "").split()), parameters))
+    return _table(("category", "what it does", "parameters and their defaults"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "alerts": alert_table,
     "environment": environment_table,
     "destinations": destination_tables,
     "commands": command_help,

@@ -195,7 +195,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
 
 async def run_control(settings: Settings, stop: asyncio.Event) -> None:
     """Answer for health, figures and the API until `stop`."""
-    from turnout.control.api.world import World  # noqa: PLC0415 - SQLAlchemy
+    from turnout.control.alerts.watch import Watch  # noqa: PLC0415 - SQLAlchemy
+    from turnout.control.api.world import World  # noqa: PLC0415
     from turnout.control.http import serve_control  # noqa: PLC0415 - Litestar
     from turnout.control.inspector.keeper import Keeper  # noqa: PLC0415
 
@@ -217,6 +218,7 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
     with keeper.at_work():
         await asyncio.gather(
             serve_control(settings, world, stop),
+            Watch(world).run(stop),
             _every(_CONFIG_S, stop, refresh),
             _publish("control", settings, watcher, facts, stop),
         )

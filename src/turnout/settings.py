@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from turnout.model import mailserver
 from turnout.model.errors import ConfigError, Problem
 
 
@@ -24,6 +25,8 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 PREFIX = "TURNOUT_"
 _PREFIX_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +67,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, _about("Certificate chain (PEM) for TLS on the collector; read again when it changes.")
     ] = ""
     tls_key: Annotated[str, _about("The certificate's key (PEM), without a password.")] = ""
+    smtp: Annotated[
+        str,
+        _about(
+            "Mail server for alerts: smtps://USER:PASSWORD@HOST:465, smtp://…:587 (STARTTLS, always), or"
+            " smtp+plain://HOST:25 without encryption and password."
+        ),
+    ] = ""
+    mail_from: Annotated[str, _about("The address that mails come from.")] = ""
+    public_url: Annotated[
+        str, _about("Where people reach the control port; links in messages begin with it. Empty: no links.")
+    ] = ""
 
     secret_key_file: Annotated[
         str,
@@ -130,6 +144,7 @@ def load(environment: Mapping[str, str], **options: str | None) -> Settings:
         fix = "the control port is not for everyone; give it a port of its own"
         problems.append(Problem(next(names[field] for field in listeners if field in names), "is taken twice", fix))
     problems += _surroundings(given, names)
+    problems += _messages(given, names)
     for field, value in given.items():
         try:
             msgspec.convert({field: value}, Settings, strict=False)
@@ -163,6 +178,24 @@ def _surroundings(given: Mapping[str, str], names: Mapping[str, str]) -> list[Pr
         if "tls_cert" in given:
             fix = "end TLS at the load balancer, or let it pass connections on as they are"
             problems.append(Problem(names["proxy_protocol"], "does not go together with TLS on the collector", fix))
+    return problems
+
+
+def _messages(given: Mapping[str, str], names: Mapping[str, str]) -> list[Problem]:
+    """What is wrong with the settings for messages of alerts."""
+    problems = []
+    if "smtp" in given:
+        try:
+            mailserver.read(given["smtp"])
+        except ValueError as error:
+            problems.append(Problem(names["smtp"], str(error), "for example smtp://user:password@mail.example.org:587"))
+        if "mail_from" not in given:
+            fix = f"set {variable('mail_from')}, for example to turnout@example.org"
+            problems.append(Problem(names["smtp"], "mails need an address that they come from", fix))
+    if "mail_from" in given and not _ADDRESS.fullmatch(given["mail_from"]):
+        problems.append(Problem(names["mail_from"], "is no address", "for example turnout@example.org"))
+    if "public_url" in given and not _PUBLIC_URL.fullmatch(given["public_url"]):
+        problems.append(Problem(names["public_url"], "is no URL", "for example https://turnout.example.org"))
     return problems
 
 

@@ -19,14 +19,22 @@ def test_an_option_wins_over_its_variable_and_both_over_the_default() -> None:
 def test_every_setting_is_described_and_read_from_its_variable() -> None:
     assert set(descriptions()) == set(Settings.__struct_fields__)
     assert all(descriptions().values())
-    special = {"egress_private": "deny", "proxy_protocol": "on", "trusted_proxies": "::1", "gateway_prefixes": "/m"}
-    partners = {"proxy_protocol": "trusted_proxies", "tls_cert": "tls_key", "tls_key": "tls_cert"}
+    special = {
+        "egress_private": "deny",
+        "proxy_protocol": "on",
+        "trusted_proxies": "::1",
+        "gateway_prefixes": "/m",
+        "smtp": "smtp://mail.example.org",
+        "mail_from": "a@example.org",
+        "public_url": "https://turnout.example.org",
+    }
+    partners = {"proxy_protocol": "trusted_proxies", "tls_cert": "tls_key", "tls_key": "tls_cert", "smtp": "mail_from"}
     for field in Settings.__struct_fields__:
         value = getattr(Settings(), field)
         changed = {int: "3", float: "2.5"}.get(type(value), special.get(field, "127.0.0.1:3"))
         environment = {variable(field): changed}
         if partner := partners.get(field):
-            environment[variable(partner)] = "127.0.0.1"
+            environment[variable(partner)] = special.get(partner, "127.0.0.1")
         assert str(getattr(load(environment), field)) == changed
 
 
@@ -70,6 +78,14 @@ def test_lists_are_taken_apart() -> None:
             {},
             "TURNOUT_PROXY_PROTOCOL: does not go together with TLS",
         ),
+        (
+            {"TURNOUT_SMTP": "mail.example.org", "TURNOUT_MAIL_FROM": "a@example.org"},
+            {},
+            "TURNOUT_SMTP: must start with smtp://, smtps://",
+        ),
+        ({"TURNOUT_SMTP": "smtp://mail.example.org"}, {}, "TURNOUT_SMTP: mails need an address that they come from"),
+        ({"TURNOUT_MAIL_FROM": "a\nb@example.org"}, {}, "TURNOUT_MAIL_FROM: is no address"),
+        ({"TURNOUT_PUBLIC_URL": "turnout.example.org"}, {}, "TURNOUT_PUBLIC_URL: is no URL"),
         ({}, {"collect": "127.0.0.1:8081"}, "--collect: is taken twice"),
         ({"TURNOUT_CONTROL": "127.0.0.1:8080"}, {}, "TURNOUT_CONTROL: is taken twice"),
     ],

@@ -10,6 +10,7 @@ from typing import cast, get_args
 import msgspec
 
 from turnout.control import cleansing
+from turnout.control.alerts.rules import read as read_alerts
 from turnout.control.changes import Findings
 from turnout.control.configuration.secrets import Secrets
 from turnout.control.mapping import mapping_of
@@ -17,6 +18,7 @@ from turnout.control.routing import consent_of, filter_of
 from turnout.control.sourcekeys import find_doubles, keys_of
 from turnout.control.yamlfile import expand, join, parse
 from turnout.destinations import registry
+from turnout.model.alerts import Alert
 from turnout.model.cleansing import Rule
 from turnout.model.config import Delivery, Destination, IpMode, Snapshot, Source
 from turnout.model.errors import ConfigError, Problem
@@ -44,7 +46,14 @@ _SOURCE_FIELDS = {
     "lenient_content_type": bool,
 }
 _CLIENT_SIDE_FIELDS = ("trust_client_ip", "cookie_requires_consent")
-_SITE_FIELDS = {"sources": dict, "destinations": dict, "first_party": list, "cleansing": list, "inspector": dict}
+_SITE_FIELDS = {
+    "sources": dict,
+    "destinations": dict,
+    "first_party": list,
+    "cleansing": list,
+    "alerts": dict,
+    "inspector": dict,
+}
 _DESTINATION_FIELDS = {
     "type": str,
     "label": str,
@@ -84,6 +93,7 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
     destinations: dict[str, Destination] = {}
     first_party: dict[str, tuple[str, ...]] = {}
     rules: list[Rule] = []
+    alerts: dict[str, Alert] = {}
     sampling: dict[str, Mode] = {}
     sites = root.get("sites") or {}
     if not isinstance(sites, dict) or not sites:
@@ -104,6 +114,7 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
             read = _destination(site, name, destination, where, sources, Findings(problems, warnings))
             if read is not None:
                 destinations[read.ref] = read
+        alerts |= read_alerts(site, members, path, sources, destinations, Findings(problems, warnings))
     problems += find_doubles(sources.values())
     _unique_files(destinations.values(), problems)
     if problems:
@@ -115,6 +126,7 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
         sources=sources,
         destinations=destinations,
         cleansing=tuple(rules),
+        alerts=alerts,
         sampling={site: mode for site, mode in sampling.items() if mode != "auto"},
         warnings=tuple(warnings),
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from turnout.model.alerts import Alert
 from turnout.model.cleansing import Rule
 from turnout.model.errors import Problem
 from turnout.model.partner import PartnerMapping
@@ -127,6 +128,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """By reference."""
     cleansing: tuple[Rule, ...] = ()
     """The rules of each site in the order in which they run."""
+    alerts: dict[str, Alert] = {}
+    """By reference."""
     sampling: dict[str, Mode] = {}
     """By site: how its records for the inspector are sampled; `auto` where it does not say."""
     warnings: tuple[Problem, ...] = ()

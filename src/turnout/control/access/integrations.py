@@ -1,4 +1,4 @@
-"""The whole numbers by which the API knows sources and destinations (decision 6).
+"""The whole numbers by which the API knows sources, destinations, alerts and notifications (decision 6).
 
 The configuration knows them by name. A name gets its number when it is first seen, and keeps it for good, also
 while it is not in the configuration; no number is ever given twice.
@@ -14,7 +14,7 @@ from turnout.control.access.database import Database
 from turnout.control.access.tables import integrations
 from turnout.model.config import Snapshot
 
-Kind = Literal["source", "destination"]
+Kind = Literal["source", "destination", "alert", "notification"]
 
 
 class Integration(NamedTuple):
@@ -36,6 +36,9 @@ class Integrations:
         """The numbers of everything in a configuration, and of what once was, by kind and reference."""
         wanted: list[tuple[Kind, str]] = [("source", ref) for ref in snapshot.sources]
         wanted += [("destination", ref) for ref in snapshot.destinations]
+        wanted += [("alert", ref) for ref in snapshot.alerts]
+        for alert in snapshot.alerts.values():
+            wanted += [("notification", f"{alert.ref}/{one.name}") for one in alert.notify]
         with self._lock:
             if not all(one in self._known for one in wanted):
                 self._known = self._read()

@@ -77,7 +77,7 @@ integrations = Table(
     Column("id", _number, primary_key=True, autoincrement=True),
     Column("site", String(64), nullable=False),
     Column("kind", String(16), nullable=False),
-    Column("name", String(64), nullable=False),
+    Column("name", String(160), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     UniqueConstraint("site", "kind", "name"),
     sqlite_autoincrement=True,
@@ -107,3 +107,34 @@ repeatable = Table(
     Index("repeatable_age", "at_ms"),
 )
 """Requests with an `Idempotency-Key`: hashes of the key and of the request, and the sealed answer once there is one."""
+
+alert_states = Table(
+    "alert_states",
+    metadata,
+    Column("site", String(64), primary_key=True),
+    Column("alert", String(64), primary_key=True),
+    Column("written", Text, nullable=False),
+    Column("snoozed_until_ms", BigInteger, nullable=False),
+)
+"""`written` changes with each check, `snoozed_until_ms` by hand: neither overwrites the other."""
+
+alert_history = Table(
+    "alert_history",
+    metadata,
+    Column("seq", _number, primary_key=True, autoincrement=True),
+    Column("site", String(64), nullable=False),
+    Column("alert", String(64), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("notification", String(64), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_ms", BigInteger),
+    Column("sent_ms", BigInteger),
+    Column("error", Text, nullable=False),
+    Index("alert_history_of", "site", "alert", "seq"),
+    Index("alert_history_due", "due_ms"),
+    Index("alert_history_age", "at_ms"),
+    sqlite_autoincrement=True,
+)
+"""Changes of state (`notification` ""), and messages; one with `due_ms` is still to be sent."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 from turnout.control.access.activity import Activity
 from turnout.control.access.database import Database
-from turnout.control.access.integrations import Integrations
+from turnout.control.access.integrations import Integrations, Kind
 from turnout.control.access.tokens import Tokens
+from turnout.control.alerts.book import Book
 from turnout.control.configuration.secrets import Secrets
 from turnout.control.configuration.store import Configurations
 from turnout.control.inspector.inspector import Inspector
@@ -37,6 +38,7 @@ class World:
         secrets = Secrets(settings.secret_key_path)
         self.configurations = Configurations(settings.data_dir, self.database, os.environ, secrets)
         self.inspector = Inspector(settings)
+        self.alerts = Book(self.database)
 
     @contextlib.contextmanager
     def events(self) -> Iterator[tuple[Log, Store]]:
@@ -49,6 +51,15 @@ class World:
         """The receipts alone. Raises `ReceiptsUnavailableError`."""
         with contextlib.closing(Store(self.settings.state_path)) as store:
             yield store
+
+    def link(self, kind: Kind, ref: str) -> str:
+        """Where people find this in the API; empty if nobody has said where they reach it."""
+        if not self.settings.public_url:
+            return ""
+        number = self.integrations.of(self.snapshot(), self.clock())[kind, ref].id
+        paths = {"source": "sources", "destination": "destinations", "alert": "health/alerts"}
+        site = ref.partition("/")[0]
+        return f"{self.settings.public_url.rstrip('/')}/v2/{site}/{paths[kind]}/{number}"
 
     def close(self) -> None:
         """Give back what is open."""
