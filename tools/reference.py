@@ -33,6 +33,7 @@ from turnout.model.facts import DestinationFacts, Facts
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 _WIDTH = "100"
+_MARKS = {"template": "Takes `{{ }}`.", "secret": "Secret: never shown."}
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -202,11 +203,16 @@ def _settings_table(kind: registry.DestinationType) -> str:
     rows = []
     for field in msgspec.structs.fields(kind.config):
         hint = hints[field.name]
-        secret = " Secret: never shown." if (_meta(hint, "extra") or {}) == {"secret": True} else ""
+        marks = [words for mark, words in _MARKS.items() if mark in _extra(hint)]
         examples = _meta(hint, "examples")
         example = f"`{_json(examples[0])}`" if isinstance(examples, list) and examples else ""
-        rows.append((f"`{field.name}`", _kind(hint), _default(field), _description(hint) + secret, example))
+        rows.append((f"`{field.name}`", _kind(hint), _default(field), " ".join((_description(hint), *marks)), example))
     return _table(("setting", "value", "default", "what it is", "example"), rows)
+
+
+def _extra(hint: object) -> dict[str, object]:
+    found = _meta(hint, "extra")
+    return found if isinstance(found, dict) else {}
 
 
 def _description(hint: object) -> str:

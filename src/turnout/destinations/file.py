@@ -85,6 +85,8 @@ def check(config: Config) -> list[Problem]:
     problems = []
     if config.path.endswith(("/", "/.", "/..")) or config.path in {".", ".."} or "\0" in config.path:
         problems.append(Problem("path", "is not the name of a file", "for example out/events.ndjson"))
+    if "{{" in config.path:
+        problems.append(Problem("path", "is one file, whatever the event: it takes no {{ }}", "give it a name"))
     if config.path.endswith(".gz"):
         problems.append(Problem("path", "the open file is never packed", "drop .gz, and set gzip: true"))
     for name, value in (("rotate_bytes", config.rotate_bytes), ("rotate_seconds", config.rotate_seconds)):

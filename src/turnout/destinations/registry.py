@@ -16,9 +16,12 @@ import msgspec
 
 from turnout import destinations
 from turnout.destinations.interface import Context, Destination
+from turnout.destinations.templates import template_problems
 from turnout.model.errors import Problem, TurnoutError
 
-_HELPERS = frozenset(("answers", "body", "interface", "mapped", "registry", "rotation", "signing"))
+_HELPERS = frozenset(
+    ("answers", "body", "headers", "interface", "mapped", "registry", "rotation", "signing", "templates", "url")
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def validate(type_name: str, settings: object) -> tuple[msgspec.Struct | None, l
     if problems:
         return None, problems
     config = msgspec.convert(settings, kind.config)
-    problems = kind.check(config)
+    problems = list(template_problems(config)) or kind.check(config)
     return (None, problems) if problems else (config, [])
 
 

@@ -12,17 +12,17 @@ _PAIRS = {"{": "}", "[": "]", "(": ")"}
 
 
 class Template:
-    """A compiled text setting."""
+    """A compiled text setting: `parts` are its texts and islands as they stand."""
 
-    __slots__ = ("_parts", "text")
+    __slots__ = ("parts", "text")
 
     def __init__(self, text: str, parts: list[str | Formula]) -> None:
-        self.text, self._parts = text, parts
+        self.text, self.parts = text, parts
 
     @property
     def constant(self) -> bool:
         """Whether it has no island: its value is the same for every event."""
-        return not any(isinstance(part, Formula) for part in self._parts)
+        return not any(isinstance(part, Formula) for part in self.parts)
 
     def value(self, run: Run, element: object = None, index: int = 0) -> object:
         """What to send: the value itself where the whole text is one island, else text, with nothing for null.
@@ -30,15 +30,15 @@ class Template:
         None where the only island gives null: the field is not sent. `FAILED` where a bound was exceeded. Never
         raises. `element` and `index` as for `Formula.value`.
         """
-        if len(self._parts) == 1:
-            (only,) = self._parts
+        if len(self.parts) == 1:
+            (only,) = self.parts
             return only if isinstance(only, str) else only.value(run, element, index)
         made, length = [], 0
-        for part in self._parts:
+        for part in self.parts:
             value = part if isinstance(part, str) else part.value(run, element, index)
             if value is FAILED:
                 return FAILED
-            text = _text(value)
+            text = text_of(value)
             length += len(text)
             if length > limits.RESULT_BYTES:
                 run.warn("limit", f"a text longer than {limits.RESULT_BYTES} characters")
@@ -111,6 +111,7 @@ def _joined(parts: list[str | Formula]) -> list[str | Formula]:
     return made or [""]
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """What an island writes for a value: nothing for null, JSON for arrays and objects."""
     written = scalar_text(value)
     return json_text(value) if written is None else written

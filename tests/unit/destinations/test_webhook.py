@@ -5,7 +5,7 @@ import copy
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from turnout.destinations.body import flatten
-from turnout.destinations.interface import Context, Event, Response
+from turnout.destinations.interface import Context, Event, Request, Response
 from turnout.destinations.registry import validate
 from turnout.destinations.signing import message_id, sign, signing_key
 from turnout.destinations.webhook import Config, Webhook
@@ -35,6 +35,12 @@ def webhook(
 
 def event(data: object = EVENT, event_id: str = "evt-1") -> Event:
     return Event(event_id=event_id, name="purchase", payload=json.dumps(data, separators=(",", ":")).encode())
+
+
+def made(translator: Webhook, events: Sequence[Event]) -> Request:
+    request = translator.request(events, NOW_MS)
+    assert isinstance(request, Request), request
+    return request
 
 
 ROWS = {"order.id": "O1", "order.total": 12.5, "tag-name": "web EUR"}
@@ -82,29 +88,29 @@ def test_body(settings: dict[str, object], expected: object) -> None:
     before = copy.deepcopy(settings)
     translator = webhook(settings)
     for _ in range(2):
-        assert json.loads(translator.request([event()], NOW_MS).body) == expected
+        assert json.loads(made(translator, [event()]).body) == expected
     assert settings == before
 
 
 def test_the_whole_event_goes_out_byte_for_byte() -> None:
     odd = Event("evt-1", "e", b'{"n":1.0,"big":12345678901234567890123,"u":"\\u00e9"}')
-    assert webhook().request([odd], NOW_MS).body == odd.payload
+    assert made(webhook(), [odd]).body == odd.payload
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_get_and_delete_have_a_body_only_with_rows(method: str) -> None:
     bare = webhook({"method": method}, batch_size=50)
-    assert (bare.request([event()], NOW_MS).body, bare.batch_size) == (b"", 1)
-    assert "Content-Type" not in bare.request([event()], NOW_MS).headers
-    assert webhook({"method": method, "body": {"a": 1}}).request([event()], NOW_MS).body == b'{"a":1}'
+    assert (made(bare, [event()]).body, bare.batch_size) == (b"", 1)
+    assert "Content-Type" not in made(bare, [event()]).headers
+    assert made(webhook({"method": method, "body": {"a": 1}}), [event()]).body == b'{"a":1}'
 
 
 def test_a_batch_is_an_array_even_of_one() -> None:
     translator = webhook(batch_size=3)
     assert translator.batch_size == 3
-    two = translator.request([event(), event({"id": 2}, "evt-2")], NOW_MS)
+    two = made(translator, [event(), event({"id": 2}, "evt-2")])
     assert json.loads(two.body) == [EVENT, {"id": 2}]
-    assert json.loads(translator.request([event()], NOW_MS).body) == [EVENT]
+    assert json.loads(made(translator, [event()]).body) == [EVENT]
 
 
 def test_events_of_a_batch_share_the_answer() -> None:
@@ -113,13 +119,13 @@ def test_events_of_a_batch_share_the_answer() -> None:
 
 
 def test_headers() -> None:
-    request = webhook({"headers": {"X-Api-Key": "k", "content-type": "text/x"}}).request([event()], NOW_MS)
+    request = made(webhook({"headers": {"X-Api-Key": "k", "content-type": "text/x"}}), [event()])
     assert request.headers == {
         "Idempotency-Key": "evt-1:29/orders",
         "X-Api-Key": "k",
         "content-type": "text/x",
     }
-    assert webhook().request([event()], NOW_MS).headers["Content-Type"] == "application/json; charset=utf-8"
+    assert made(webhook(), [event()]).headers["Content-Type"] == "application/json; charset=utf-8"
 
 
 def test_the_time_limit_of_the_delivery_wins() -> None:
@@ -137,7 +143,7 @@ def test_the_time_limit_of_the_delivery_wins() -> None:
     ],
 )
 def test_signature(secret: str, key: bytes) -> None:
-    request = webhook({"secret": secret}).request([event(event_id="a.b")], NOW_MS)
+    request = made(webhook({"secret": secret}), [event(event_id="a.b")])
     assert request.headers["webhook-id"] == "a%2Eb:29/orders"
     assert request.headers["webhook-timestamp"] == "1764000000"
     signed = b"a%2Eb:29/orders.1764000000." + request.body
