@@ -88,7 +88,9 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
     """
     problems: list[Problem] = []
     warnings: list[Problem] = []
-    root = _mapping(expand(parse(text), environment, "", problems, secrets), "", {"sites": dict}, problems)
+    value = expand(parse(text), environment, "", problems, secrets)
+    unresolved = len(problems)
+    root = _mapping(value, "", {"sites": dict}, problems)
     sources: dict[str, Source] = {}
     destinations: dict[str, Destination] = {}
     first_party: dict[str, tuple[str, ...]] = {}
@@ -118,7 +120,10 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
     problems += find_doubles(sources.values())
     _unique_files(destinations.values(), problems)
     if problems:
-        raise ConfigError(problems)
+        # What stands in for a value that is not known here may be wrong too: that would only confuse.
+        known = {problem.path for problem in problems[:unresolved]}
+        rest = [problem for problem in problems[unresolved:] if problem.path not in known]
+        raise ConfigError([*problems[:unresolved], *rest])
     return Snapshot(
         version=version(text),
         sites=frozenset(map(str, sites)),

@@ -63,18 +63,6 @@ class Editor:
         else:
             self._become(surgery.with_value, path, _with(self._data, path, value, ()))
 
-    def put_all(self, values: Mapping[tuple[str, ...], object]) -> None:
-        """As `put` for each, for values that are there already: as fast as for one."""
-        wanted = self._data
-        for path, value in values.items():
-            wanted = _with(wanted, path, value, ())
-        text = surgery.spliced(self._text, values)
-        if _reads_as(text, wanted):
-            self._text, self._data = text, wanted
-            return
-        for path, value in values.items():
-            self.put(path, value)
-
     def remove(self, path: Sequence[str]) -> None:
         """Take away what is at `path`, its key with it; nothing happens if there is nothing."""
         if path and self._is_there(path):

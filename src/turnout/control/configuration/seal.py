@@ -4,6 +4,7 @@ A text with a variable in it is left as it is: whoever wrote it keeps the secret
 and after.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 
@@ -12,6 +13,7 @@ import msgspec
 from turnout.control import configfile
 from turnout.control.configuration.edit import Editor
 from turnout.control.configuration.secrets import TOKEN, Secrets
+from turnout.control.configuration.surgery import spliced
 from turnout.control.yamlfile import expand, parse
 from turnout.destinations import registry
 from turnout.model.config import Snapshot
@@ -39,12 +41,25 @@ def sealed(text: str, environment: Mapping[str, str], secrets: Secrets) -> Seale
     tokens = {path: secrets.seal(clear) for path, clear in in_clear(parse(text), environment)}
     if not tokens:
         return Sealed(text, snapshot, 0)
+    for written in _written(text, tokens):
+        with contextlib.suppress(ConfigError):
+            after = configfile.load(written, environment, secrets)
+            if _same(after, snapshot) and not any(in_clear(parse(written), environment)):
+                return Sealed(written, after, len(tokens))
+    raise ConfigError([Problem("", "its secrets can't be sealed in their places", "write them without aliases")])
+
+
+def _written(text: str, tokens: Mapping[Path, str]) -> Iterator[str]:
+    """Texts with the tokens in them: all at once in their places, or one by one, whatever is around them."""
+    yield spliced(text, tokens)
     editor = Editor(text)
-    editor.put_all(tokens)
-    after = configfile.load(editor.text, environment, secrets)
-    if msgspec.structs.replace(after, version="") != msgspec.structs.replace(snapshot, version=""):
-        raise ConfigError([Problem("", "its secrets can't be sealed in their places", "write them without aliases")])
-    return Sealed(editor.text, after, len(tokens))
+    for path, token in tokens.items():
+        editor.put(path, token)
+    yield editor.text
+
+
+def _same(one: Snapshot, other: Snapshot) -> bool:
+    return msgspec.structs.replace(one, version="") == msgspec.structs.replace(other, version="")
 
 
 def sealed_anew(text: str, secrets: Secrets) -> str:

@@ -12,6 +12,7 @@ import yaml
 from turnout.control.configuration.places import Entry, Place, along, entries, whole
 from turnout.control.configuration.render import block, flow
 
+_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")
 _ITEM = re.compile(r"[ \t]*-[ \t]+")
 
 
@@ -42,13 +43,16 @@ def without(text: str, path: Sequence[str], wanted: object) -> Iterator[str]:
 
 
 def spliced(text: str, values: Mapping[tuple[str, ...], object]) -> str:
-    """The text with each of these values written where one stands now: a proposal too."""
+    """The text with each of these values where one stands now, anchors kept: a proposal too. Aliases are left alone."""
     root = whole(text)
     spans: dict[int, tuple[int, str]] = {}
     for path, value in values.items():
         found = along(text, root, path) if root is not None else []
         if len(found) == len(path) + 1:
-            spans[found[-1].start] = (found[-1].end, flow(value, _quote(found[-1])))
+            place = found[-1]
+            properties = _PROPERTIES.match(text, place.start, place.end)
+            start = properties.end() if properties is not None else place.start
+            spans[start] = (place.end, flow(value, _quote(place)))
     for start in sorted(spans, reverse=True):
         end, written = spans[start]
         text = text[:start] + written + text[end:]
