@@ -28,7 +28,7 @@ _VARIES = (
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", r"\d{4}-\d\d-\d\dT[\d:.]+Z"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"),
     (r"\d\d:\d\d:\d\d", r"\d\d:\d\d:\d\d"),
-    (r"\b(?:tok|req|act|dl)_[0-9a-z-]+", r"(?:tok|req|act|dl)_[0-9a-z-]+"),
+    (r"\b(?:tok|key|req|act|dl)_[0-9a-z-]+", r"(?:tok|key|req|act|dl)_[0-9a-z-]+"),
     (r"curl/[\d.]+", r"curl/[\d.]+"),
     (r"\b[0-9a-f]{12}\b", r"[0-9a-f]{12}"),
     (r"\b\d+(?:\.\d+)? ?(?:MB|GB|ms|s)\b", r"\d+(?:\.\d+)? ?(?:MB|GB|ms|s)"),

@@ -81,7 +81,7 @@ def show(data: Data = None, json: Json = False) -> None:
         return
     table = Table("token", "name", "role", "sites", "expires", "last used", "state", box=None)
     for one in known:
-        state = _state(one)
+        state = one.state(now_ms())
         columns = (one.id, one.name, one.role, " ".join(one.sites), _day(one.expires_ms), _time(one.last_used_ms))
         table.add_row(*(cell(column) for column in columns), cell(state, "" if state == "active" else "red"))
     console.print(table)
@@ -170,12 +170,6 @@ def _described(one: "Token") -> str:
     where = "all sites" if one.sites == (_ALL,) else f"site {', '.join(one.sites)}"
     until = f"expires {_day(one.expires_ms)}" if one.expires_ms is not None else "does not expire"
     return f"{what} of {where}, {until}"
-
-
-def _state(one: "Token") -> str:
-    if one.revoked_ms is not None:
-        return "revoked"
-    return "expired" if one.expires_ms is not None and one.expires_ms <= now_ms() else "active"
 
 
 def _day(ms: int | None) -> str:

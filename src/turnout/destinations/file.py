@@ -35,6 +35,7 @@ from turnout.model.errors import Problem
 from turnout.model.outcome import DELIVERED, Result
 
 TYPE = "file"
+CATEGORY = "Files"
 
 _BATCH_SIZE = 1000
 _MODE = 0o640

@@ -26,9 +26,13 @@ _HELPERS = frozenset(
 
 @dataclass(frozen=True)
 class DestinationType:
-    """What a module of this package offers; `check` gives what its types alone cannot say."""
+    """What a module of this package offers; `check` gives what its types alone cannot say.
+
+    `category` is where a catalogue shows it: the module's CATEGORY, if it has one.
+    """
 
     name: str
+    category: str
     config: type[msgspec.Struct]
     open: Callable[[object, Context], Destination]
     check: Callable[[object], list[Problem]]
@@ -94,7 +98,8 @@ def _read(module: object) -> DestinationType:
         raise TurnoutError(f"{where}: a destination needs Config, a msgspec.Struct with its settings")
     if not callable(opener):
         raise TurnoutError(f"{where}: a destination needs open_destination(config, context)")
-    return DestinationType(name, config, opener, getattr(module, "check", _nothing_to_add))
+    category = str(getattr(module, "CATEGORY", "Other"))
+    return DestinationType(name, category, config, opener, getattr(module, "check", _nothing_to_add))
 
 
 def _nothing_to_add(_config: object) -> list[Problem]:

@@ -25,6 +25,7 @@ from turnout.model.errors import Problem
 from turnout.model.outcome import Result
 
 TYPE = "webhook"
+CATEGORY = "Own systems"
 
 _BODILESS = frozenset(("GET", "DELETE"))
 _MASKED_FROM = 6

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -39,6 +39,12 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
         """What it may do, on each of its sites."""
         return granted(self.role, self.own_scopes)
 
+    def state(self, now_ms: int) -> Literal["active", "expired", "revoked"]:
+        """Whether it opens anything at this time."""
+        if self.revoked_ms is not None:
+            return "revoked"
+        return "expired" if self.expires_ms is not None and self.expires_ms <= now_ms else "active"
+
     def opens(self, site: str) -> bool:
         """Whether it is for this site, whether or not there is such a site."""
         return ALL_SITES in self.sites or site in self.sites
@@ -63,7 +69,12 @@ class Credential(NamedTuple):
 
 def mint(now_ms: int) -> Credential:
     """A credential that nobody has seen before."""
-    return Credential(ids.fresh(_ID, now_ms), secrets.token_urlsafe(32))
+    return renewed(ids.fresh(_ID, now_ms))
+
+
+def renewed(token_id: str) -> Credential:
+    """A credential with this id and a secret that nobody has seen before."""
+    return Credential(token_id, secrets.token_urlsafe(32))
 
 
 def read(text: str) -> Credential | None:

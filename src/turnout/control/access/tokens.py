@@ -42,6 +42,23 @@ class Tokens:
         with self._database.connection() as connection:
             return [_token(row) for row in connection.execute(select(tokens).order_by(tokens.c.id))]
 
+    def change(self, token: Token) -> None:
+        """Keep what is new of a token, apart from its secret."""
+        values = {
+            "name": token.name,
+            "role": token.role,
+            "scopes": " ".join(token.own_scopes),
+            "sites": " ".join(token.sites),
+            "expires_ms": token.expires_ms,
+        }
+        with self._database.connection() as connection:
+            connection.execute(update(tokens).where(tokens.c.id == token.id).values(values))
+
+    def renew(self, credential: Credential) -> None:
+        """Give a token another secret; the one from before ends now."""
+        with self._database.connection() as connection:
+            connection.execute(update(tokens).where(tokens.c.id == credential.id).values(digest=credential.digest))
+
     def revoke(self, token_id: str, now_ms: int) -> bool:
         """End a token now; whether there was one to end."""
         change = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_ms.is_(None))

@@ -20,7 +20,7 @@ from turnout.control.access.logins import Logins
 from turnout.control.access.token import Token
 from turnout.control.api.checking import read_body, read_query
 from turnout.control.api.documents import LARGEST_ID, Nothing, Single
-from turnout.control.api.operation import Call, Operation, missing_scope, twins
+from turnout.control.api.operation import AnyCall, Call, Operation, missing_scope, twins
 from turnout.control.api.problems import ApiError, Fault, failure, not_found, problem
 from turnout.control.api.repeats import Answer, Claim, Repeats
 from turnout.control.api.world import World
@@ -29,7 +29,6 @@ from turnout.model.errors import ControlUnavailableError, LogUnavailableError, R
 JSON, JSON_API, PROBLEM = "application/json", "application/vnd.api+json", "application/problem+json"
 _UNAVAILABLE = (ControlUnavailableError, LogUnavailableError, ReceiptsUnavailableError, sqlite3.Error, OSError)
 
-AnyCall = Call[msgspec.Struct, msgspec.Struct]
 
 log = structlog.get_logger("api")
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from turnout.control.api import integrations, problems
 from turnout.control.api.documents import Listing, New, Nothing, Relationship, Resource, Single, moment
 from turnout.control.api.masking import MASK
-from turnout.control.api.operation import Call, operation
+from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.paging import Cursored, When, cursored, milliseconds, read_cursor
 from turnout.control.api.problems import ApiError, Fault
 from turnout.model.outcome import OUTCOME_OF, Code
@@ -149,7 +149,7 @@ def _replay(store: Store, destinations: Iterable[int], span: Span, limit: int, n
     return moved
 
 
-def _chosen(call: integrations.AnyCall, known: Mapping[str, int], wanted: int | None) -> dict[str, int]:
+def _chosen(call: AnyCall, known: Mapping[str, int], wanted: int | None) -> dict[str, int]:
     """Which destinations of the receipts are meant: all of the site, or one."""
     ref = integrations.destination_ref(call, wanted) if wanted is not None else None
     return {

@@ -8,14 +8,13 @@ from msgspec import Meta
 
 from turnout.control.access.integrations import Integration, Kind
 from turnout.control.api.documents import Identifier, Resource
-from turnout.control.api.operation import Call
+from turnout.control.api.operation import AnyCall
 from turnout.control.api.paging import Numbered
 from turnout.model.config import Environment
 
 TYPE = "integrations"
 
 Numbers = Mapping[tuple[Kind, str], Integration]
-AnyCall = Call[Any, Any]
 
 
 class Filters(Numbered, frozen=True, kw_only=True):

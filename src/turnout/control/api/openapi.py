@@ -11,6 +11,7 @@ from turnout.control.access.scopes import SCOPES
 from turnout.control.api.documents import LARGEST_ID, Listing, Nothing, Single
 from turnout.control.api.operation import Operation, twins
 from turnout.control.api.problems import KINDS, Problem
+from turnout.control.api.schemas import anything
 
 _ID = "^[^/]{1,128}$"
 _REF = "#/components/schemas/{name}"
@@ -54,7 +55,7 @@ def document(operations: Sequence[Operation]) -> dict[str, object]:
     kinds: list[object] = [Problem]
     for one in operations:
         kinds += [*([one.answer] if one.answer is not None else []), *([one.body] if one.takes_body else [])]
-    references, components = msgspec.json.schema_components(kinds, schema_hook=_anything, ref_template=_REF)
+    references, components = msgspec.json.schema_components(kinds, schema_hook=anything, ref_template=_REF)
     schemas = iter(references)
     refused: dict[str, object] = {"content": {"application/problem+json": {"schema": next(schemas)}}}
     guarded = twins(operations)
@@ -147,13 +148,6 @@ def _links(one: Operation, operations: Sequence[Operation]) -> dict[str, object]
         parameters[below.partition("}")[0][1:]] = f"$response.body#/data/{place}"
         found[other.name] = {"operationId": other.name, "parameters": parameters}
     return found
-
-
-def _anything(kind: type) -> dict[str, object]:
-    """The schema of `object`; msgspec does not take an empty one."""
-    if kind is object:
-        return {"description": "Any JSON."}
-    raise NotImplementedError
 
 
 def _failures(one: Operation, guarded: Container[str]) -> list[int]:

@@ -68,7 +68,9 @@ class Call(Generic[Q, B]):
         )
 
 
-Run = Callable[[Call[Any, Any]], msgspec.Struct | None]
+AnyCall = Call[Any, Any]
+"""For what serves operations of all types."""
+Run = Callable[[AnyCall], msgspec.Struct | None]
 """Any, because each takes a call of its own types; `Operation` knows which."""
 
 
