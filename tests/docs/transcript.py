@@ -23,12 +23,13 @@ from tests.docs.pages import ROOT, Block, Remark
 from tests.support.server import free_port
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_OURS = r"(?:tok|key|req|act|dl)_[0-9a-z-]+"
 _VARIES = (
     (_UUID, _UUID),
+    (rf"\b{_OURS}", _OURS),
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", r"\d{4}-\d\d-\d\dT[\d:.]+Z"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"),
     (r"\d\d:\d\d:\d\d", r"\d\d:\d\d:\d\d"),
-    (r"\b(?:tok|key|req|act|dl)_[0-9a-z-]+", r"(?:tok|key|req|act|dl)_[0-9a-z-]+"),
     (r"curl/[\d.]+", r"curl/[\d.]+"),
     (r"\b[0-9a-f]{12}\b", r"[0-9a-f]{12}"),
     (r"\b\d+(?:\.\d+)? ?(?:MB|GB|ms|s)\b", r"\d+(?:\.\d+)? ?(?:MB|GB|ms|s)"),
@@ -259,9 +260,9 @@ def compiled(expected: str) -> tuple["re.Pattern[str]", list[str]]:
             kind = (match.lastindex or 0) - 1
             if kind == len(_VARIES):
                 pattern += ".*"
-            elif kind == 0:
+            elif kind < 2:
                 ids.append(match[0])
-                pattern += f"({_UUID})"
+                pattern += f"({_VARIES[kind][1]})"
             else:
                 pattern += _VARIES[kind][1]
         parts.append(pattern + _literal(line[end:]))

@@ -12,7 +12,6 @@ import pytest
 from tests.support.api import Reply, at, call, items, token_for
 from tests.support.server import BACKEND, KEY, Server, until
 from turnout.control.access.logins import BURST
-from turnout.control.api.table import OPERATIONS
 
 ARCHIVE, ORDERS, ELSEWHERE = "archive", "orders", "elsewhere"
 SECRET = "4f1c2b7a90-not-to-be-seen"
@@ -392,25 +391,6 @@ def test_a_replay_tries_what_it_selects_again_and_is_recorded(scene: Scene, refu
     finally:
         scene.partner.status = 404
     assert scene.server.run("audit").returncode == 0
-
-
-def replay_one(scene: Scene) -> None:
-    """Replay something that is there."""
-    scene.send("again", "purchase")
-    scene.settled("again")
-    assert at(scene.replay().json, "data", "attributes", "replayed") == 1
-
-
-WRITES = {"replay_dead_letters": (replay_one, "dead_letters.replay")}
-"""How to do each operation that changes something, and what the record calls it."""
-
-
-def test_every_operation_that_changes_something_is_recorded(scene: Scene) -> None:
-    assert set(WRITES) == {one.name for one in OPERATIONS if one.method != "GET"}
-    for do, action in WRITES.values():
-        do(scene)
-        newest = scene.data("/v2/29/activity-logs?page[size]=1")[0]
-        assert at(newest, "attributes", "action") == action
 
 
 def delivered(scene: Scene, event_id: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.support.api import path_of
 from turnout.control.access.desk import opened
 from turnout.control.api import dead_letters, delivery, sources
 from turnout.control.api.answer import Api, Request
@@ -47,7 +48,7 @@ def token(tmp_path: Path) -> str:
 
 def ask(world: World, one: Operation, token: str) -> Answer:
     request = Request(
-        url=one.path.format(site="29", id="1", event_id="e-1"),
+        url=path_of(one, "29"),
         params={"site": "29"},
         headers={"authorization": f"Bearer {token}"},
         body=b"",

@@ -82,7 +82,7 @@ def _resource(entry: Entry) -> Resource[ActivityAttributes]:
         attributes=ActivityAttributes(
             log_name=entry.feature,
             action=entry.action,
-            description=f"{did} {kind} {entry.subject}".replace("_", " ", 1).strip(),
+            description=f"{did} {kind.replace('_', ' ')} {entry.subject}".strip(),
             origin=entry.origin,
             subject_type=kind,
             subject_id=entry.subject,

@@ -93,7 +93,8 @@ class _Work:
 def _handler(work: _Work, operation: Operation) -> HTTPRouteHandler:
     path = re.sub(r"\{(\w+)\}", lambda found: f"{{{found[1]}:{_KINDS.get(found[1], 'str')}}}", operation.path)
 
-    @route(path, http_method=[operation.method], name=operation.name)
+    # The status is in each answer; the router's own for DELETE would allow no body.
+    @route(path, http_method=[operation.method], name=operation.name, status_code=200)
     async def handle(request: Http) -> Response[bytes]:
         return _response(await work.do(operation, request))
 

@@ -1,0 +1,75 @@
+"""Every operation that changes something leaves a line in the activity log: the whole table, one after the other.
+
+A new operation needs a row here: how to do it, and what the record calls it.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.api import at, call, items, path_of, token_for
+from tests.support.server import CONFIG, Server, until
+from turnout.control.api.table import OPERATIONS
+
+ORDERS = """
+      orders: {type: webhook, sources: [backend], settings: {url: "http://127.0.0.1:9/"}, delivery: {max_attempts: 1}}
+"""
+
+
+class Step(NamedTuple):
+    """How to do an operation, and what it is called. `made`: the parameter of later paths that its id fills."""
+
+    action: str
+    body: object = None
+    made: str = ""
+
+
+def resource(**attributes: object) -> dict[str, object]:
+    return {"data": {"attributes": attributes}}
+
+
+STEPS = {
+    "replay_dead_letters": Step("dead_letters.replay", resource()),
+    "create_token": Step("tokens.create", resource(role="viewer"), made="token_id"),
+    "change_token": Step("tokens.update", resource(name="x")),
+    "rotate_token": Step("tokens.rotate"),
+    "revoke_token": Step("tokens.revoke"),
+}
+UNRECORDED: set[str] = set()
+"""What only computes an answer, though it has a body."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("recorded") / "data", CONFIG + ORDERS) as running:
+        assert (
+            running.post({"event_name": "x", "context": {"event_id": "dead"}, "user": {"consent_categories": []}})[0]
+            == 200
+        )
+        until(lambda: b'"dead"' in running.run("dead", "list", "--json").stdout, "a dead letter")
+        yield running
+
+
+def test_every_operation_that_changes_something_has_a_row() -> None:
+    changing = {one.name for one in OPERATIONS if one.method != "GET"}
+    assert set(STEPS) | UNRECORDED == changing
+
+
+def test_every_operation_that_changes_something_is_recorded(server: Server) -> None:
+    admin = token_for(server, "admin", "29")
+    known: dict[str, str] = {}
+    by_name = {one.name: one for one in OPERATIONS}
+    for name, step in STEPS.items():
+        before = newest(server, admin)
+        reply = call(server, by_name[name].method, path_of(by_name[name], "29", **known), admin, step.body)
+        assert reply.status < 300, (name, reply.body)
+        if step.made:
+            known[step.made] = str(at(reply.json, "data", "id"))
+        after = newest(server, admin)
+        assert after["id"] != before["id"], name
+        assert (name, at(after, "attributes", "action")) == (name, step.action)
+
+
+def newest(server: Server, token: str) -> dict[str, object]:
+    return items(call(server, "GET", "/v2/29/activity-logs?page[size]=1", token).json["data"])[0]
