@@ -29,6 +29,7 @@ from turnout.control.applied import Watcher
 from turnout.control.configuration.secrets import Secrets
 from turnout.deliver.worker import Deliverer
 from turnout.destinations import mapped
+from turnout.destinations.dry import DryDestination
 from turnout.destinations.interface import Context
 from turnout.destinations.interface import Destination as OpenDestination
 from turnout.log.interface import Commit, Log
@@ -152,10 +153,15 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         context = Context(
             destination.ref,
             settings.data_dir,
-            lambda translator: HttpDestination(translator, session, now_ms),
+            lambda translator: (
+                DryDestination(translator, now_ms)
+                if destination.dry_mode
+                else HttpDestination(translator, session, now_ms)
+            ),
             destination.delivery.batch_size,
             destination.delivery.timeout_ms,
             lambda warned: mapping_warnings.update({destination.ref: len(warned)}),
+            destination.dry_mode,
         )
         return mapped.open_destination(destination, context)
 

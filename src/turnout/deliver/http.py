@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 
 import aiohttp
+from msgspec import structs
 from yarl import URL
 
 import turnout
-from turnout.destinations.interface import Event, Request, Response, Translator
+from turnout.destinations.interface import Event, Request, Response, Translator, exchange_of
 from turnout.egress import EgressDeniedError, socket_factory
 from turnout.model.clock import Clock
 from turnout.model.outcome import Result
@@ -60,8 +61,9 @@ class HttpDestination:
             return [request] * len(events)
         answer = await self._attempt(request)
         if isinstance(answer, Result):
-            return [answer] * len(events)
-        return self._translator.read(events, answer)
+            return [structs.replace(answer, exchange=exchange_of(request))] * len(events)
+        exchange = exchange_of(request, answer)
+        return [structs.replace(result, exchange=exchange) for result in self._translator.read(events, answer)]
 
     async def close(self) -> None:
         """Nothing of its own is open: the session belongs to the worker."""

@@ -13,6 +13,7 @@ from turnout.deliver.runner import Runner
 from turnout.destinations.interface import Destination
 from turnout.model import config
 from turnout.model.clock import Clock
+from turnout.model.sampling import Sampler
 from turnout.receipts.store import Store
 
 _REOPEN_S = 5.0
@@ -30,8 +31,10 @@ class Keeper:
         reader: Reader,
         store: Store,
         clock: Clock,
+        sampler: Sampler,
     ) -> None:
         self.settings = settings
+        self._sampler = sampler
         self._open, self._reader, self._store, self._clock = open_destination, reader, store, clock
         self._runner: Runner | None = None
         self._guard: Guard | None = None
@@ -79,7 +82,9 @@ class Keeper:
             self._guard = Guard(self.settings.ref, self.settings.requirement, self._clock)
         destination = self._open(self.settings)
         try:
-            self._runner = Runner(self.settings, destination, self._guard, self._reader, self._store, self._clock)
+            self._runner = Runner(
+                self.settings, destination, self._guard, self._reader, self._store, self._clock, self._sampler
+            )
             await self._runner.run()
         finally:
             self._runner = None

@@ -17,10 +17,12 @@ from turnout.deliver.breaker import Breaker, State
 from turnout.deliver.guard import Guard
 from turnout.deliver.reader import decode_event
 from turnout.deliver.retry import next_attempt_ms
+from turnout.deliver.samples import Samples, Tried
 from turnout.destinations.interface import Destination, Event
 from turnout.model import config
 from turnout.model.clock import Clock
 from turnout.model.errors import ReceiptsUnavailableError
+from turnout.model.event import Processed
 from turnout.model.outcome import Code, Result
 from turnout.receipts.records import REPLAY, LedgerEntry, Settlement, dead_letter
 from turnout.receipts.store import Store
@@ -47,7 +49,9 @@ class Outlet:
         clock: Clock,
         guard: Guard,
         guarded_from: int,
+        samples: Samples,
     ) -> None:
+        self.samples = samples
         self.settings, self.destination, self.store, self.id, self.clock = settings, destination, store, number, clock
         self.guard, self._guarded_from = guard, guarded_from
         self.ordered = settings.delivery.ordered
@@ -66,9 +70,11 @@ class Outlet:
         """The breaker's state; a full ledger keeps it open as well."""
         return "open" if self.ledger_full else self.breaker.state
 
-    async def send(self, events: Sequence[Event]) -> Sequence[Result]:
+    async def send(self, records: Sequence[Processed | LedgerEntry]) -> Tried:
         """One attempt. A destination that raises or miscounts has a bug: its events are tried again."""
+        events = [Event(one.event_id, one.name, one.payload, one.received_ms) for one in records]
         async with self._slots:
+            began_ms = self.clock()
             try:
                 results = await self.destination.send(events)
             except Exception as error:
@@ -77,7 +83,15 @@ class Outlet:
         if len(results) != len(events):
             detail = f"{len(results)} results for {len(events)} events"
             results = [Result("retry", "internal_error", detail)] * len(events)
-        return results
+        return Tried(results, began_ms, max(0, self.clock() - began_ms))
+
+    async def rehearse(self, events: Sequence[tuple[int, Processed | LedgerEntry]]) -> list[bytes]:
+        """In dry mode: what would have been sent of these (offset, event), encoded, as far as it is kept."""
+        shown = []
+        for offset, record in events:
+            if (kept := self.samples.keep(record, False, self.clock())) is not None:
+                shown.append(self.samples.rehearsed(kept, offset, record, await self.send([record])))
+        return shown
 
     def judge(self, results: Sequence[Result]) -> None:
         """Tell the breaker of one attempt's results. It failed if none of its events got an answer that counts.

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Sequence
 
 from turnout.deliver.outlet import Outlet
-from turnout.destinations.interface import Event
 from turnout.model.outcome import Code
 from turnout.model.requirement import Requirement
 from turnout.receipts.records import LedgerEntry, Settlement
@@ -60,27 +59,29 @@ class Retries:
         """Whether the partner was asked anything."""
         outlet = self._outlet
         settlements: list[Settlement] = []
+        shown: list[bytes] = []
         sending: list[LedgerEntry] = []
         asked = False
         for entry in chunk:
             if (code := outlet.stops(entry)) is not None:
                 settlements.append(self._untried(entry, code, outlet.guard.requirement))
+                shown += outlet.samples.untried(code, entry.offset, entry, outlet.clock())
             elif outlet.settings.dry_mode:
                 settlements.append(self._untried(entry, Code.DRY_RUN))
+                shown += await outlet.rehearse([(entry.offset, entry)])
             else:
                 sending.append(entry)
         if sending:
-            events = [Event(entry.event_id, entry.name, entry.payload, entry.received_ms) for entry in sending]
-            results = await outlet.send(events)
-            outlet.judge(results)
-            asked = any(result.asked for result in results)
+            tried = await outlet.send(sending)
+            outlet.judge(tried.results)
+            asked = any(result.asked for result in tried.results)
             now_ms = outlet.clock()
             made = 0 if probe and not outlet.breaker.closed else 1
-            settlements += [
-                outlet.settlement(entry, result, entry.attempts + made, now_ms)
-                for entry, result in zip(sending, results, strict=True)
-            ]
-        await outlet.keep(lambda: outlet.store.settle(outlet.id, settlements))
+            for entry, result in zip(sending, tried.results, strict=True):
+                settlement = outlet.settlement(entry, result, entry.attempts + made, now_ms)
+                settlements.append(settlement)
+                shown += outlet.samples.settled(settlement, entry, tried, result)
+        await outlet.keep(lambda: outlet.store.settle(outlet.id, settlements, shown))
         if outlet.ordered:
             outlet.waiting -= {
                 entry.user_key

@@ -7,10 +7,12 @@ from turnout.deliver.guard import Guard
 from turnout.deliver.outlet import Outlet
 from turnout.deliver.reader import Reader
 from turnout.deliver.retries import Retries
+from turnout.deliver.samples import Samples
 from turnout.deliver.stream import Stream
 from turnout.destinations.interface import Destination
 from turnout.model import config
 from turnout.model.clock import Clock
+from turnout.model.sampling import Sampler
 from turnout.receipts.store import Store
 
 
@@ -25,12 +27,14 @@ class Runner:
         reader: Reader,
         store: Store,
         clock: Clock,
+        sampler: Sampler,
     ) -> None:
         """Raises what `store` raises."""
         number, self._cursor = store.destination(settings.ref, reader.end())
         store.arrange(number, settings.delivery.ordered)
         guarded_from = store.enforce(number, self._cursor, guard.requirement)
-        self._outlet = Outlet(settings, destination, store, number, clock, guard, guarded_from)
+        samples = Samples(settings, sampler)
+        self._outlet = Outlet(settings, destination, store, number, clock, guard, guarded_from, samples)
         self._reader = reader
 
     @property

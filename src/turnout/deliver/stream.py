@@ -13,12 +13,11 @@ from typing import NamedTuple
 
 from turnout.deliver.outlet import BREAKER_OPEN, Outlet
 from turnout.deliver.reader import DecodedBatch, Reader
-from turnout.destinations.interface import Event
 from turnout.log.interface import Subscription
 from turnout.model.event import Processed
 from turnout.model.outcome import Code, Result
 from turnout.receipts import tally
-from turnout.receipts.records import LedgerEntry, Step
+from turnout.receipts.records import LedgerEntry, Settlement, Step
 from turnout.route.plan import offered
 
 LEDGER_BOUND = 10_000
@@ -89,6 +88,8 @@ class Stream:
         outlet = self._outlet
         current = _Pass(batches)
         sending: list[_Item] = []
+        rehearsing: list[_Item] = []
+        now_ms = outlet.clock()
         for batch, codes in zip(batches, current.codes, strict=True):
             for position, record in enumerate(batch.records):
                 code = offered(outlet.settings, record)
@@ -96,13 +97,17 @@ class Stream:
                     code = outlet.guard.stops(batch.event(position))
                 if code is not None:
                     codes[position] = code
+                    if code != Code.NOT_OFFERED:
+                        current.step.shown += outlet.samples.untried(code, batch.base + position, record, now_ms)
                 elif outlet.settings.dry_mode:
                     codes[position] = Code.DRY_RUN
+                    rehearsing.append(_Item(batch.base + position, record, codes, position))
                 else:
                     sending.append(_Item(batch.base + position, record, codes, position))
+        step = current.step
+        step.shown += await outlet.rehearse([(item.offset, item.record) for item in rehearsing])
         if sending:
             await self._in_parallel(self._lanes(sending), current)
-        step = current.step
         step.outcomes = [
             (batch.base, batch.appended_ms, bytes(codes)) for batch, codes in zip(batches, current.codes, strict=True)
         ]
@@ -148,18 +153,20 @@ class Stream:
         if not outlet.breaker.closed:
             self._put_off(current, chunk, BREAKER_OPEN)
             return
-        events = [Event(record.event_id, record.name, record.payload, record.received_ms) for _, record, _, _ in chunk]
-        results = await outlet.send(events)
-        outlet.judge(results)
+        tried = await outlet.send([item.record for item in chunk])
+        outlet.judge(tried.results)
         now_ms = outlet.clock()
         current.step.attempts += len(chunk)
-        for item, result in zip(chunk, results, strict=True):
-            if result.kind == "delivered":
-                item.codes[item.position] = Code.DELIVERED
-            else:
-                self._not_delivered(current, item, result, now_ms)
+        samples, shown = outlet.samples, current.step.shown
+        for item, result in zip(chunk, tried.results, strict=True):
+            if result.kind != "delivered":
+                shown += samples.settled(self._not_delivered(current, item, result, now_ms), item.record, tried, result)
+                continue
+            item.codes[item.position] = Code.DELIVERED
+            if (kept := samples.keep(item.record, False, now_ms)) is not None:
+                shown.append(samples.delivered(kept, item.offset, item.record, tried, result))
 
-    def _not_delivered(self, current: _Pass, item: _Item, result: Result, now_ms: int) -> None:
+    def _not_delivered(self, current: _Pass, item: _Item, result: Result, now_ms: int) -> Settlement:
         """Into the ledger, into the dead letters, or filtered."""
         entry = _entry(item, 1, now_ms, now_ms, result.reason, result.detail)
         settled = self._outlet.settlement(entry, result, 1, now_ms)
@@ -167,10 +174,11 @@ class Stream:
             item.codes[item.position] = Code.PENDING
             current.step.ledger.append(_entry(item, 1, now_ms, settled.due_ms, result.reason, result.detail))
             self._hold(current, item.record)
-            return
+            return settled
         item.codes[item.position] = settled.code
         if settled.dead is not None:
             current.step.dead.append(settled.dead)
+        return settled
 
     def _put_off(self, current: _Pass, items: Sequence[_Item], reason: str) -> None:
         """Into the ledger without an attempt."""

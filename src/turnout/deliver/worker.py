@@ -14,6 +14,7 @@ import structlog
 
 from turnout.deliver.keeper import Keeper
 from turnout.deliver.reader import Reader
+from turnout.deliver.samples import TESTS_PER_MINUTE
 from turnout.destinations.interface import Destination
 from turnout.log.interface import Log
 from turnout.model import config
@@ -22,6 +23,7 @@ from turnout.model.errors import ReceiptsUnavailableError, TurnoutError
 from turnout.model.event import PROCESSED
 from turnout.model.facts import DestinationFacts
 from turnout.model.outcome import Code, by_outcome, by_reason
+from turnout.model.sampling import Sampler
 from turnout.receipts.figures import roll_up
 from turnout.receipts.index import Index, merged
 from turnout.receipts.retention import retain
@@ -57,6 +59,7 @@ class Deliverer:
         store.checkpoint()
         self._reader = Reader(stream)
         self._index = Index(store)
+        self._sampler = Sampler(TESTS_PER_MINUTE)
         self._wanted: dict[str, config.Destination] = {}
         self._starts: dict[str, int] = {}
         """Where new destinations begin, until the receipts know."""
@@ -71,6 +74,7 @@ class Deliverer:
     def apply(self, snapshot: config.Snapshot) -> None:
         """Follow a new configuration. A destination that is new gets events processed from now on."""
         self._wanted = dict(snapshot.destinations)
+        self._sampler.configure(snapshot.sampling)
         begin = self._reader.end() if self._begin is None else self._begin
         self._begin = None
         self._starts = {ref: self._starts.get(ref, begin) for ref in self._wanted}
@@ -173,7 +177,9 @@ class Deliverer:
                 await _in_portions(partial(self._store.drop, ref, self._clock()))
         for ref, settings in self._wanted.items():
             if ref not in self._tasks and ref not in self._starts:
-                keeper = self._keepers[ref] = Keeper(settings, self._open, self._reader, self._store, self._clock)
+                keeper = self._keepers[ref] = Keeper(
+                    settings, self._open, self._reader, self._store, self._clock, self._sampler
+                )
                 task = self._tasks[ref] = asyncio.create_task(keeper.run())
                 task.add_done_callback(lambda _, ref=ref: self._ended(ref))  # type: ignore[misc] # a default argument
 

@@ -20,6 +20,7 @@ from typing import Protocol
 import msgspec
 
 from turnout.formula.run import Run, Warned
+from turnout.model.attempt import Answer, Exchange, Sent
 from turnout.model.outcome import Result
 
 
@@ -85,6 +86,14 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes = b""
 
 
+def exchange_of(request: Request, response: Response | None = None) -> Exchange:
+    """What went over the wire, to be shown."""
+    return Exchange(
+        Sent(request.method, request.url, request.headers, request.body),
+        None if response is None else Answer(response.status, response.headers, response.body),
+    )
+
+
 class Translator(Protocol):
     """The pure half of a destination over HTTP: tables in tests, no sockets."""
 
@@ -121,3 +130,5 @@ class Context(msgspec.Struct, frozen=True):
     delivery_timeout_ms: int | None = None
     warned: Callable[[Mapping[str, Warned]], None] = _unheard
     """Takes what formulas on one event could not compute, by code."""
+    dry_mode: bool = False
+    """Nothing may be sent: `http` does not, and what does not use it is never asked (`registry.py`)."""

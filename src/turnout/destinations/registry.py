@@ -15,12 +15,16 @@ from functools import cache
 import msgspec
 
 from turnout import destinations
+from turnout.destinations.dry import DryDestination, UnsentDestination
 from turnout.destinations.interface import Context, Destination
 from turnout.destinations.templates import template_problems
 from turnout.model.errors import Problem, TurnoutError
 
 _HELPERS = frozenset(
-    ("answers", "body", "headers", "interface", "mapped", "registry", "rotation", "signing", "templates", "url")
+    (
+        *("answers", "body", "dry", "headers", "interface", "mapped", "registry", "rotation", "secrets", "signing"),
+        *("templates", "url"),
+    )
 )
 
 
@@ -53,8 +57,12 @@ def types() -> Mapping[str, DestinationType]:
 
 
 def open_destination(type_name: str, settings: object, context: Context) -> Destination:
-    """Open a destination with the validated `settings` that `validate` gave for its type."""
-    return types()[type_name].open(settings, context)
+    """Open a destination with the validated `settings` that `validate` gave for its type.
+
+    With `context.dry_mode` what it gives sends nothing, whatever type it is.
+    """
+    opened = types()[type_name].open(settings, context)
+    return UnsentDestination(opened) if context.dry_mode and not isinstance(opened, DryDestination) else opened
 
 
 def validate(type_name: str, settings: object) -> tuple[msgspec.Struct | None, list[Problem]]:

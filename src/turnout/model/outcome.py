@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from turnout.model.attempt import Exchange
+
 
 class Code(IntEnum):
     """The fate of one (event, destination) pair, one byte in the receipts.
@@ -79,7 +81,8 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     the event, the second the partner. `filtered` is a silent skip by the destination
     (`unsupported_event`). `reason` is a short snake_case token, `detail` is for a person: what the
     partner answered, secrets masked. `asked` is false where nothing was sent, so that the result says
-    nothing about the partner.
+    nothing about the partner. `exchange` is what went over the wire, secrets included, where it is
+    known: it is shown if the attempt is (`deliver/samples.py`).
     """
 
     kind: Literal["delivered", "rejected", "error", "retry", "filtered"]
@@ -87,6 +90,7 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
     retry_after_s: float | None = None
     asked: bool = True
+    exchange: Exchange | None = None
 
 
 DELIVERED = Result("delivered")

@@ -12,11 +12,13 @@ from msgspec import structs
 from turnout.deliver.guard import Guard
 from turnout.deliver.reader import Reader
 from turnout.deliver.runner import Runner
+from turnout.destinations.dry import UnsentDestination
 from turnout.destinations.interface import Event
 from turnout.log.memory import MemoryLog
 from turnout.model.config import Delivery, Destination
 from turnout.model.event import ACCEPTED, PROCESSED, Processed, encode
 from turnout.model.outcome import DELIVERED, Result
+from turnout.model.sampling import Sampler
 from turnout.receipts.audit import DestinationAudit, audit
 from turnout.receipts.store import Store
 from turnout.receipts.trace import Fate, trace
@@ -115,7 +117,9 @@ class Rig:
     async def running(self) -> AsyncIterator[Runner]:
         """A runner at work; stopped at the end, and then the sums must close."""
         guard = Guard(self.settings.ref, self.settings.requirement, self.clock)
-        runner = Runner(self.settings, self.destination, guard, Reader(self.log), self.store, self.clock)
+        # As the registry opens it.
+        destination = UnsentDestination(self.destination) if self.settings.dry_mode else self.destination
+        runner = Runner(self.settings, destination, guard, Reader(self.log), self.store, self.clock, Sampler())
         task = asyncio.create_task(runner.run())
         try:
             yield runner

@@ -19,6 +19,7 @@ from turnout.model.config import Delivery
 from turnout.model.event import ACCEPTED, PROCESSED, Processed, encode
 from turnout.model.outcome import DELIVERED, Result
 from turnout.model.requirement import Consent, Requirement
+from turnout.model.sampling import Sampler
 from turnout.receipts.retention import retain
 from turnout.receipts.trace import Fate, Shortfall
 
@@ -228,7 +229,7 @@ def test_a_filter_that_fails_stops_the_event_and_is_told_once(tmp_path: Path) ->
 
     async def scenario() -> None:
         rig = Rig(tmp_path).again(filter='CONCAT(a, a) != "x"')
-        keeper = Keeper(rig.settings, lambda _: rig.destination, Reader(rig.log), rig.store, rig.clock)
+        keeper = Keeper(rig.settings, lambda _: rig.destination, Reader(rig.log), rig.store, rig.clock, Sampler())
         rig.put({"a1": long, "b1": b"{}", "c1": long})
         with capture_logs() as lines:
             task = asyncio.create_task(keeper.run())
@@ -247,7 +248,7 @@ def test_a_filter_that_fails_stops_the_event_and_is_told_once(tmp_path: Path) ->
 def test_a_filter_that_is_no_formula_lets_nothing_pass(tmp_path: Path) -> None:
     async def scenario() -> None:
         rig = Rig(tmp_path).again(filter="value >")
-        keeper = Keeper(rig.settings, lambda _: rig.destination, Reader(rig.log), rig.store, rig.clock)
+        keeper = Keeper(rig.settings, lambda _: rig.destination, Reader(rig.log), rig.store, rig.clock, Sampler())
         rig.put({"a1": b"{}"})
         task = asyncio.create_task(keeper.run())
         await eventually(lambda: keeper.trouble, "trouble")
@@ -291,7 +292,7 @@ def test_an_event_is_decoded_once_for_all_destinations_and_only_if_one_looks_int
         )
         for number, changes in enumerate(shapes):
             rig = base.again(name=f"n{number}", **changes)
-            keeper = Keeper(rig.settings, lambda _, rig=rig: rig.destination, shared, rig.store, rig.clock)  # type: ignore[misc] # a default argument
+            keeper = Keeper(rig.settings, lambda _, rig=rig: rig.destination, shared, rig.store, rig.clock, Sampler())  # type: ignore[misc] # a default argument
             rig.store.destination(rig.settings.ref, 0)
             task = asyncio.create_task(keeper.run())
             await eventually(rig.passed, "the pass to end")
