@@ -35,7 +35,7 @@ from turnout.destinations.interface import Destination as OpenDestination
 from turnout.log.interface import Commit, Log
 from turnout.log.sqlite import SqliteLog
 from turnout.model.clock import now_ms
-from turnout.model.config import Destination
+from turnout.model.config import Destination, Snapshot
 from turnout.model.errors import LogUnavailableError
 from turnout.model.event import ACCEPTED, PROCESSED
 from turnout.model.facts import Facts
@@ -208,14 +208,22 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
 
     watcher = Watcher(settings.data_dir, os.environ, Secrets(settings.secret_key_path))
 
+    looking = threading.Lock()
+
     def refresh() -> None:
-        before = watcher.error
-        watcher.refresh()
-        if watcher.error and watcher.error != before:
-            log.warning("configuration not in use", reason=watcher.error)
+        with looking:
+            before = watcher.error
+            watcher.refresh()
+            if watcher.error and watcher.error != before:
+                log.warning("configuration not in use", reason=watcher.error)
+
+    def snapshot() -> Snapshot:
+        """What is applied now: who has changed something over the API sees it with the next request."""
+        refresh()
+        return watcher.snapshot
 
     refresh()
-    world = World(settings, lambda: watcher.snapshot, lambda: open_log(settings))
+    world = World(settings, snapshot, lambda: open_log(settings))
     keeper = Keeper(world.inspector, lambda: open_log(settings), lambda: watcher.snapshot)
 
     def facts(found: Facts) -> None:

@@ -3,7 +3,7 @@
 A new operation needs a row here: how to do it, and what the record calls it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import pytest
@@ -18,11 +18,15 @@ ORDERS = """
 
 
 class Step(NamedTuple):
-    """How to do an operation, and what it is called. `made`: the parameter of later paths that its id fills."""
+    """How to do an operation, and what it is called. `made`: the parameter of later paths that its id fills.
+
+    `path`: parameters that are called otherwise, and which made thing they mean. `body` may depend on what was made.
+    """
 
     action: str
-    body: object = None
+    body: object | Callable[[Mapping[str, str]], object] = None
     made: str = ""
+    path: Mapping[str, str] = {}
 
 
 def resource(**attributes: object) -> dict[str, object]:
@@ -35,6 +39,26 @@ STEPS = {
     "change_token": Step("tokens.update", resource(name="x")),
     "rotate_token": Step("tokens.rotate"),
     "revoke_token": Step("tokens.revoke"),
+    "create_alert": Step("configuration.edit", resource(category="destination/drift"), made="alert"),
+    "change_alert": Step("configuration.edit", resource(is_enable=False), path={"id": "alert"}),
+    "change_named_alert": Step(
+        "configuration.edit", lambda known: {"data": {"id": known["alert"], "attributes": {"is_enable": True}}}
+    ),
+    "snooze_alert": Step("alerts.snooze", {"for": "PT1H"}, path={"id": "alert"}),
+    "create_notification": Step(
+        "configuration.edit",
+        lambda known: resource(
+            alert_id=int(known["alert"]), channel="EMAIL", channel_settings={"email": {"emails": ["ops@example.org"]}}
+        ),
+        made="notification",
+    ),
+    "change_notification": Step("configuration.edit", resource(frequency="1d"), path={"id": "notification"}),
+    "change_named_notification": Step(
+        "configuration.edit", lambda known: {"data": {"id": known["notification"], "attributes": {"frequency": "1w"}}}
+    ),
+    "test_notification": Step("notifications.test", path={"id": "notification"}),
+    "delete_notification": Step("configuration.edit", path={"id": "notification"}),
+    "delete_alert": Step("configuration.edit", path={"id": "alert"}),
 }
 UNRECORDED: set[str] = set()
 """What only computes an answer, though it has a body."""
@@ -62,7 +86,9 @@ def test_every_operation_that_changes_something_is_recorded(server: Server) -> N
     by_name = {one.name: one for one in OPERATIONS}
     for name, step in STEPS.items():
         before = newest(server, admin)
-        reply = call(server, by_name[name].method, path_of(by_name[name], "29", **known), admin, step.body)
+        parts = known | {part: known[made] for part, made in step.path.items()}
+        body = step.body(known) if callable(step.body) else step.body
+        reply = call(server, by_name[name].method, path_of(by_name[name], "29", **parts), admin, body)
         assert reply.status < 300, (name, reply.body)
         if step.made:
             known[step.made] = str(at(reply.json, "data", "id"))

@@ -110,6 +110,10 @@ OF_ALL: frozenset[Category] = frozenset(("destination/issue", "destination/drift
 """Categories that concern every destination of the site when none is named."""
 
 
+SECRET_SETTINGS = ("url", "secret")
+"""Of a notification: whoever knows them can write there, or write as if they were us."""
+
+
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
     """Who is told, and how often again while it lasts. Which of the settings it has depends on the channel."""
 
@@ -118,7 +122,6 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     frequency: Frequency = "1h"
     emails: tuple[str, ...] = ()
     url: str = ""
-    """A secret: whoever knows it can write there."""
     secret: str = ""
     """What a webhook is signed with; "" signs nothing."""
 

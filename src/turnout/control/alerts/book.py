@@ -53,6 +53,14 @@ class Outcome(NamedTuple):
     due_ms: int | None = None
 
 
+class LastMessage(NamedTuple):
+    """When a notification last got a message through, and how its newest one stands."""
+
+    last_sent_ms: int | None
+    error: str
+    due_ms: int | None
+
+
 class Book:
     """Safe in threads. Every call raises `ControlUnavailableError` when the store can't be used."""
 
@@ -142,13 +150,20 @@ class Book:
         entries = [_entry(row) for row in rows]
         return entries[::-1] if before is not None else entries
 
-    def last_messages(self, site: str) -> dict[tuple[str, str], Entry]:
-        """The newest message of each notification of a site, by (alert, notification)."""
+    def last_messages(self, site: str) -> dict[tuple[str, str], LastMessage]:
+        """How the newest message of each notification of a site went, by (alert, notification)."""
         c = alert_history.c
         newest = select(func.max(c.seq)).where(c.site == site, c.notification != "").group_by(c.alert, c.notification)
+        sent = (
+            select(c.alert, c.notification, func.max(c.sent_ms)).where(c.site == site).group_by(c.alert, c.notification)
+        )
         with self._database.connection() as connection:
+            last_sent = {(alert, name): sent_ms for alert, name, sent_ms in connection.execute(sent)}
             rows = connection.execute(select(alert_history).where(c.seq.in_(newest))).all()
-        return {(row.alert, row.notification): _entry(row) for row in rows}
+        return {
+            (row.alert, row.notification): LastMessage(last_sent[row.alert, row.notification], row.error, row.due_ms)
+            for row in rows
+        }
 
 
 def _is(table: Table, site: str, alert: str) -> list[ColumnElement[bool]]:

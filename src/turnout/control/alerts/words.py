@@ -82,6 +82,8 @@ def text(notice: Notice, hints: Mapping[str, str], link: str) -> Text:
 
 
 def _sentence(notice: Notice) -> str:
+    if notice.test:
+        return f"messages of the alert {notice.alert} arrive here"
     name = notice.subject or ("all destinations" if notice.category.startswith("destination/") else "the server")
     if notice.value is None and notice.kind == "resolved":
         return f"{name} is not watched at the moment"

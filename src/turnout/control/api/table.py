@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from turnout.control.api import (
     activity,
+    alerts,
     api_tokens,
     catalogs,
     dead_letters,
@@ -11,6 +12,7 @@ from turnout.control.api import (
     destinations,
     inspector,
     me,
+    notifications,
     sources,
 )
 from turnout.control.api.operation import Operation
@@ -28,6 +30,21 @@ OPERATIONS: Sequence[Operation] = (
     delivery.list_pending,
     dead_letters.list_dead_letters,
     dead_letters.replay_dead_letters,
+    alerts.list_alerts,
+    alerts.create_alert,
+    alerts.get_alert,
+    alerts.change_alert,
+    alerts.change_named_alert,
+    alerts.delete_alert,
+    alerts.snooze_alert,
+    alerts.list_alert_history,
+    notifications.list_notifications,
+    notifications.create_notification,
+    notifications.get_notification,
+    notifications.change_notification,
+    notifications.change_named_notification,
+    notifications.delete_notification,
+    notifications.test_notification,
     me.get_me,
     api_tokens.list_tokens,
     api_tokens.create_token,

@@ -35,8 +35,8 @@ class World:
         self.tokens = Tokens(self.database)
         self.activity = Activity(self.database)
         self.integrations = Integrations(self.database)
-        secrets = Secrets(settings.secret_key_path)
-        self.configurations = Configurations(settings.data_dir, self.database, os.environ, secrets)
+        self.secrets = Secrets(settings.secret_key_path)
+        self.configurations = Configurations(settings.data_dir, self.database, os.environ, self.secrets)
         self.inspector = Inspector(settings)
         self.alerts = Book(self.database)
 

@@ -1,4 +1,4 @@
-"""Sealing what stands in clear: every text in a setting that its destination type declares secret.
+"""Sealing what stands in clear: every text in a setting that is declared secret, by a destination type or for alerts.
 
 A text with a variable in it is left as it is: whoever wrote it keeps the secret elsewhere. `$$` is a dollar sign before
 and after.
@@ -16,6 +16,7 @@ from turnout.control.configuration.secrets import TOKEN, Secrets
 from turnout.control.configuration.surgery import spliced
 from turnout.control.yamlfile import expand, parse
 from turnout.destinations import registry
+from turnout.model.alerts import SECRET_SETTINGS
 from turnout.model.config import Snapshot
 from turnout.model.errors import ConfigError, Problem
 
@@ -76,6 +77,11 @@ def in_clear(data: object, environment: Mapping[str, str]) -> Iterator[tuple[Pat
                 settings = destination.get("settings") if isinstance(destination, Mapping) else None
                 if isinstance(settings, Mapping) and name in settings:
                     yield from _texts((*site_path, *path, "settings", name), settings[name])
+        for path, alert in _members(site, "alerts"):
+            for told_path, told in _members(alert, "notify"):
+                for name in SECRET_SETTINGS:
+                    if isinstance(told, Mapping) and name in told:
+                        yield from _texts((*site_path, *path, *told_path, name), told[name])
 
 
 def _members(data: object, kind: str) -> Iterator[tuple[Path, object]]:
