@@ -84,6 +84,7 @@ def metric_table() -> str:
         beat_ms=0,
         events={"29/shop valid": 1},
         cleansing={"29 Old orders": 1},
+        enrichments={"29 success Cart": 1},
         cleansing_warnings={"29 Old orders": 1},
         destinations={"29/archive": one},
     )

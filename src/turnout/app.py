@@ -140,6 +140,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     from turnout.deliver.http import HttpDestination, open_session  # noqa: PLC0415 - aiohttp
     from turnout.process.build import chain_for  # noqa: PLC0415 - the standard catalogue
     from turnout.process.chain import Chain, Tally  # noqa: PLC0415
+    from turnout.process.enrichment.shelf import Shelf  # noqa: PLC0415
     from turnout.process.stage import ProcessStage  # noqa: PLC0415
 
     stream = open_log(settings)
@@ -167,19 +168,20 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
 
     deliverer = Deliverer(stream, store, open_one, now_ms, settings.replay_ms)
     tally = Tally()
-    chain = chain_for(watcher.snapshot, tally)
+    shelf = Shelf(settings.stores_path, Secrets(settings.secret_key_path))
+    chain = chain_for(watcher.snapshot, tally, shelf)
 
     def refresh() -> Chain:
         nonlocal chain
         if (snapshot := watcher.refresh()) is not None:
-            chain = chain_for(snapshot, tally)
+            chain = chain_for(snapshot, tally, shelf)
             deliverer.apply(snapshot)
             with _tolerated("configuration not kept for the next start"):
                 applied.remember(settings.data_dir, watcher.text)
         return chain
 
     refresh()
-    stage = ProcessStage(stream, refresh, deliverer.wake)
+    stage = ProcessStage(stream, refresh, deliverer.wake, lambda: shelf.flush(now_ms()))
 
     def facts(found: Facts) -> None:
         found.trouble = stage.trouble
@@ -187,6 +189,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         found.events = {f"{source or '-'} {status}": n for (source, status), n in stage.events.items()}
         found.damage = stream.damage()
         found.cleansing = {" ".join(rule): n for rule, n in tally.hits.items()}
+        found.enrichments = {f"{site} {status} {label}": n for (site, label, status), n in tally.enrichments.items()}
         found.cleansing_warnings = {" ".join(rule): n for rule, n in tally.warnings.items()}
         found.destinations = deliverer.facts()
         for ref, figures in found.destinations.items():
@@ -195,6 +198,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     with _maintained(stream):
         await asyncio.gather(stage.run(stop), deliverer.run(stop), _publish("worker", settings, watcher, facts, stop))
     await session.close()
+    shelf.close()
     store.close()
     stream.close()
 

@@ -95,6 +95,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.data_dir / "log"
 
     @property
+    def stores_path(self) -> Path:
+        """The data stores of enrichments."""
+        return self.data_dir / "stores.db"
+
+    @property
     def state_path(self) -> Path:
         return self.data_dir / "state.db"
 

@@ -28,11 +28,21 @@ SOURCE = ROOT / "src" / "turnout"
 _CODE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+:?")
 _CARRIERS = {"Reason": 0, "RefusedValueError": 0, "refused": 0, "Result": 1, "Finding": 1}
 """Calls that give an event a code, and in which argument."""
-_FOLDERS = ("collect", "process", "process/steps", "route", "receipts", "destinations", "deliver", "mapping")
+_FOLDERS = (
+    "collect",
+    "process",
+    "process/steps",
+    "process/enrichment",
+    "route",
+    "receipts",
+    "destinations",
+    "deliver",
+    "mapping",
+)
 _PHRASES = {"content_too_large", "uri_too_long", "range_not_satisfiable", "unprocessable_content"}
 _NO_CODES = {
     # statuses and states
-    "invalid_accepted", "invalid_rejected", "half_open",
+    "invalid_accepted", "invalid_rejected", "half_open", "dry_run",
     # properties of events, parameters, headers
     "consent_categories", "consistent_anonymous_id", "event_id", "event_name", "event_timestamp", "test_code",
     "user_agent", "tc_s", "tc_skey", "tc_do_not_track", "ga_url_param", "content_encoding", "content_length",
@@ -40,7 +50,7 @@ _NO_CODES = {
     "x_forwarded_country", "x_forwarded_region", "x_forwarded_countryregion", "accept_encoding", "if_none_match",
     "sec_fetch_site", "validate_geo", "ssl_object",
     "user_id", "user_email", "user_phone", "page_url", "page_referrer", "search_term",
-    "derived_from", "original_event_name", "after_enrichment", "cleanse_after_enrichment",
+    "derived_from", "original_event_name", "after_enrichment", "cleanse_after_enrichment", "same_level",
     # settings, functions, formats of the catalogue
     "all_event_data", "rotate_bytes", "rotate_seconds", "open_destination", "iana_tz", "md5_hex", "ms_timestamp",
     "sha256_hex", "commit_us",

@@ -17,6 +17,7 @@ from turnout.cli import (
     secrets,
     send,
     server,
+    store,
     token,
     try_,
     versions,
@@ -34,7 +35,7 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": PREFIX.rstrip("_")},
     epilog=exit_codes("done", "what you asked about is not as it should be"),
 )
-for module in (server, configuration, versions, secrets, send, events, look, dead, try_, token, demo, bench):
+for module in (server, configuration, versions, secrets, send, events, look, dead, try_, token, store, demo, bench):
     module.add(app)
 
 

@@ -9,7 +9,7 @@ from typing import cast, get_args
 
 import msgspec
 
-from turnout.control import cleansing
+from turnout.control import cleansing, enrichment
 from turnout.control.alerts.rules import read as read_alerts
 from turnout.control.changes import Findings
 from turnout.control.configuration.secrets import Secrets
@@ -21,6 +21,7 @@ from turnout.destinations import registry
 from turnout.model.alerts import Alert
 from turnout.model.cleansing import Rule
 from turnout.model.config import Delivery, Destination, IpMode, Snapshot, Source
+from turnout.model.enrichment import DataStore, Enrichment
 from turnout.model.errors import ConfigError, Problem
 from turnout.model.sampling import Mode
 
@@ -52,6 +53,8 @@ _SITE_FIELDS = {
     "first_party": list,
     "cleansing": list,
     "alerts": dict,
+    "stores": dict,
+    "enrichments": list,
     "inspector": dict,
 }
 _DESTINATION_FIELDS = {
@@ -96,6 +99,8 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
     first_party: dict[str, tuple[str, ...]] = {}
     rules: list[Rule] = []
     alerts: dict[str, Alert] = {}
+    stores: dict[str, DataStore] = {}
+    enrichments: list[Enrichment] = []
     sampling: dict[str, Mode] = {}
     sites = root.get("sites") or {}
     if not isinstance(sites, dict) or not sites:
@@ -110,7 +115,12 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
         sampling[site] = _sampling(members, path, problems)
         for name, source in _members(members, "sources", path, problems):
             sources[f"{site}/{name}"] = _source(site, name, source, join(f"{path}.sources", name), problems)
-        rules += cleansing.read(site, members, path, sources, Findings(problems, warnings))
+        findings = Findings(problems, warnings)
+        rules += cleansing.read(site, members, path, sources, findings)
+        for store in enrichment.read_stores(site, _members(members, "stores", path, problems), path, sources, findings):
+            stores[store.ref] = store
+        listed = cast("list[object]", members.get("enrichments", []))
+        enrichments += enrichment.read_enrichments(site, listed, path, sources, stores, findings)
         for name, destination in _members(members, "destinations", path, problems):
             where = join(f"{path}.destinations", name)
             read = _destination(site, name, destination, where, sources, Findings(problems, warnings))
@@ -132,6 +142,8 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
         destinations=destinations,
         cleansing=tuple(rules),
         alerts=alerts,
+        stores=stores,
+        enrichments=tuple(enrichments),
         sampling={site: mode for site, mode in sampling.items() if mode != "auto"},
         warnings=tuple(warnings),
     )

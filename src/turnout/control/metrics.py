@@ -40,6 +40,7 @@ class _Collected(Collector):
             labels = ["source", "status"]
             yield _counter("turnout_processed_events", "Processed events, by verdict", labels, _split(worker.events))
             yield from _cleansing(worker)
+            yield _enriching(worker)
             yield from _delivering(worker.destinations)
 
 
@@ -88,6 +89,11 @@ def _cleansing(worker: Facts) -> Iterator[Metric]:
     yield counter("turnout_cleansing_hits", "Events that a rule applied to", worker.cleansing)
     text = "Values that a rule's formulas could not compute"
     yield counter("turnout_cleansing_warnings", text, worker.cleansing_warnings)
+
+
+def _enriching(worker: Facts) -> Metric:
+    counts = [(key.split(" ", 2), float(n)) for key, n in worker.enrichments.items()]
+    return _counter("turnout_enrichments", "Events by what an enrichment came to", ["site", "status", "rule"], counts)
 
 
 def _delivering(found: dict[str, DestinationFacts]) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from turnout.model.alerts import Alert
 from turnout.model.cleansing import Rule
+from turnout.model.enrichment import DataStore, Enrichment
 from turnout.model.errors import Problem
 from turnout.model.partner import PartnerMapping
 from turnout.model.requirement import Consent, Requirement
@@ -130,6 +131,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The rules of each site in the order in which they run."""
     alerts: dict[str, Alert] = {}
     """By reference."""
+    stores: dict[str, DataStore] = {}
+    """By reference."""
+    enrichments: tuple[Enrichment, ...] = ()
+    """Those of each site in the order in which they run."""
     sampling: dict[str, Mode] = {}
     """By site: how its records for the inspector are sampled; `auto` where it does not say."""
     warnings: tuple[Problem, ...] = ()

@@ -47,6 +47,8 @@ class Facts(msgspec.Struct, kw_only=True):
     """Events that a rule applied to, by "site label"; a label may have spaces."""
     cleansing_warnings: dict[str, int] = {}
     """How often a formula of a rule met what it could not compute, by "site label"."""
+    enrichments: dict[str, int] = {}
+    """Events that an enrichment applied to, by "site status label"; a label may have spaces."""
     refusals: dict[str, int] = {}
     suppressed: dict[str, int] = {}
     """Refusals counted but not recorded, by reason."""

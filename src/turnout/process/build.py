@@ -5,15 +5,20 @@ from collections.abc import Iterator
 from turnout.model.cleansing import Timing
 from turnout.model.config import Snapshot
 from turnout.process.chain import Chain, Step, Tally
+from turnout.process.enrichment.shelf import Shelf
 from turnout.process.steps.check import CHECK
 
 STANDARD_CHAIN: Chain = (CHECK,)
 
 
-def chain_for(snapshot: Snapshot, tally: Tally) -> Chain:
-    """The steps of this configuration, compiled. They count in `tally`, which outlives the chain."""
+def chain_for(snapshot: Snapshot, tally: Tally, shelf: Shelf | None = None) -> Chain:
+    """The steps of this configuration, compiled. They count in `tally`, which outlives the chain.
+
+    `shelf` has the data stores; without it nothing is kept and nothing enriched.
+    """
     return (
         *_cleansing(snapshot, "reception", tally),
+        *(_enriching(snapshot, tally, shelf) if shelf is not None else ()),
         *_cleansing(snapshot, "after_enrichment", tally),
         CHECK,
     )
@@ -25,3 +30,12 @@ def _cleansing(snapshot: Snapshot, timing: Timing, tally: Tally) -> Iterator[Ste
         from turnout.process.steps.cleanse import cleansing  # noqa: PLC0415 - the formula language
 
         yield cleansing(rules, timing, tally)
+
+
+def _enriching(snapshot: Snapshot, tally: Tally, shelf: Shelf) -> Iterator[Step]:
+    stores = [store for store in snapshot.stores.values() if store.status == "active" and store.event_name]
+    rules = [rule for rule in snapshot.enrichments if rule.status == "active"]
+    if stores or rules:
+        from turnout.process.steps.enrich import enriching  # noqa: PLC0415 - the formula language
+
+        yield enriching(stores, rules, shelf, tally)

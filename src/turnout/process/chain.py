@@ -74,11 +74,13 @@ class Tally:
     """What rules come to, by (site, label); one for all chains of a process.
 
     `hits`: events that a rule applied to. `warnings`: how often one of its formulas met what it could not compute.
+    `enrichments`: events by what an enrichment came to, (site, label, status).
     """
 
     def __init__(self) -> None:
         self.hits: Counter[tuple[str, str]] = Counter()
         self.warnings: Counter[tuple[str, str]] = Counter()
+        self.enrichments: Counter[tuple[str, str, str]] = Counter()
 
 
 class Step(NamedTuple):

@@ -21,6 +21,7 @@ from turnout.log.interface import Batch, Commit, Log
 from turnout.model.errors import LogUnavailableError
 from turnout.model.event import ACCEPTED, PROCESSED, Status
 from turnout.process.chain import Chain, process_batch
+from turnout.process.enrichment.shelf import StoreUnavailableError
 
 GROUP = "process"
 
@@ -38,11 +39,18 @@ class ProcessStage:
     """Turns `accepted` into `processed`. One per log; `run` it once.
 
     `refresh` gives the chain to use now and is called about 50 to 200 times a second when idle, so it must
-    be cheap. `wake` is called after each append, to say that there is something to deliver.
+    be cheap. `wake` is called after each append, to say that there is something to deliver. `keep` is called before
+    each, in the same thread: it makes durable what the steps have put aside.
     """
 
-    def __init__(self, log: Log, refresh: Callable[[], Chain], wake: Callable[[], None]) -> None:
-        self._log, self._refresh, self._wake = log, refresh, wake
+    def __init__(
+        self,
+        log: Log,
+        refresh: Callable[[], Chain],
+        wake: Callable[[], None],
+        keep: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._log, self._refresh, self._wake, self._keep = log, refresh, wake, keep
         self._subscription = log.subscribe(ACCEPTED, GROUP)
         self._lag = 0
         self.events: Counter[tuple[str, Status]] = Counter()
@@ -94,7 +102,7 @@ class ProcessStage:
         wait = _FIRST_RETRY_S
         while True:
             try:
-                await asyncio.to_thread(self._log.append, PROCESSED, records, Commit(ACCEPTED, GROUP, done))
+                await asyncio.to_thread(self._store, records, done)
             except LogUnavailableError as error:
                 self._stalls(f"cannot write {PROCESSED}: {error}")
             else:
@@ -105,6 +113,14 @@ class ProcessStage:
             if stop.is_set():
                 return False
             wait = min(2 * wait, _LAST_RETRY_S)
+
+    def _store(self, records: list[bytes], done: int) -> None:
+        try:
+            self._keep()
+        except StoreUnavailableError as error:
+            # Events go on without: nobody waits for a store.
+            _logger.warning("data stores not written", reason=str(error))
+        self._log.append(PROCESSED, records, Commit(ACCEPTED, GROUP, done))
 
     def _stalls(self, trouble: str) -> None:
         if not self.trouble:

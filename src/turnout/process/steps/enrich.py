@@ -1,0 +1,205 @@
+"""Stages 3 and 4: keep what events say, and give later events what was kept (`processing.md` §6).
+
+An event is enriched from what was kept before it. What it says itself is kept as it was before it was enriched, and
+after: whoever comes next finds it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from turnout.formula import Formula, Run, compile_formula
+from turnout.model.enrichment import DataStore, Enrichment
+from turnout.model.requirement import granted
+from turnout.process.chain import Draft, Step, Tally
+from turnout.process.enrichment.merge import Object, Warned, merge
+from turnout.process.enrichment.pick import Picked, holders, key_of, picked, tree
+from turnout.process.enrichment.shelf import Shelf, StoreUnavailableError
+
+_MOST_WARNINGS = 50
+_SUCCESS, _PARTIAL, _FAILED = "success", "partial", "failed"
+
+_encode = msgspec.json.Encoder().encode
+
+log = structlog.get_logger("process")
+
+
+class _Keeping(NamedTuple):
+    """A store, compiled."""
+
+    store: DataStore
+    names: Sequence[str]
+    chosen: Picked
+    condition: Formula | None
+
+
+class _Enriching(NamedTuple):
+    """An enrichment, compiled."""
+
+    rule: Enrichment
+    names: Sequence[str]
+    condition: Formula | None
+
+
+class _Told(NamedTuple):
+    """What one enrichment came to: look-ups made, those that found something, and what was not done as asked."""
+
+    asked: int
+    found: int
+    warnings: list[Warned]
+
+    @property
+    def status(self) -> str:
+        if self.found < self.asked or self.warnings:
+            return _PARTIAL if self.found else _FAILED
+        return _SUCCESS
+
+
+def enriching(stores: Sequence[DataStore], rules: Sequence[Enrichment], shelf: Shelf, tally: Tally) -> Step:
+    """The step of these stores and enrichments, in this order. Counts in `tally` what they come to.
+
+    Raises `FormulaError` for a formula that cannot work.
+    """
+    keeping: dict[tuple[str, str], list[_Keeping]] = {}
+    for store in stores:
+        one = _Keeping(store, store.key.split("."), tree(store.properties), _compiled(store.filter))
+        for source in store.sources:
+            keeping.setdefault((source, store.event_name), []).append(one)
+    by_source: dict[str, list[_Enriching]] = {}
+    for rule in rules:
+        for source in rule.sources:
+            by_source.setdefault(source, []).append(_Enriching(rule, rule.key.split("."), _compiled(rule.when)))
+    trouble = _Trouble()
+
+    def enrich(draft: Draft) -> None:
+        event, name = draft.event, draft.event.get("event_name")
+        mine = keeping.get((draft.source, name)) if isinstance(name, str) else None
+        kept = list(_kept(mine, draft)) if mine else []
+        statuses: list[str] = []
+        for rule, names, condition in by_source.get(draft.source, ()):
+            if rule.event_names and name not in rule.event_names:
+                continue
+            if condition is not None and not condition.holds(_run(draft)):
+                continue
+            told = _enriched(event, rule, names, shelf, draft.received_ms, trouble)
+            statuses.append(told.status)
+            tally.enrichments[rule.site, rule.label, told.status] += 1
+            _tell(draft, rule, told.warnings)
+        if statuses:
+            _context(event)["enrichment"] = {"status": _overall(statuses)}
+        for store, key, value in kept:
+            try:
+                shelf.put(store.ref, key, value, draft.received_ms, store.keep_ms)
+            except StoreUnavailableError as error:
+                trouble.says(str(error))
+
+    return Step("enrich", enrich)
+
+
+class _Trouble:
+    """Says what hinders the stores once, not per event."""
+
+    def __init__(self) -> None:
+        self._said: Counter[str] = Counter()
+
+    def says(self, text: str) -> None:
+        if not self._said[text]:
+            log.warning("data stores not in use", reason=text)
+        self._said[text] += 1
+
+
+def _kept(mine: Sequence[_Keeping], draft: Draft) -> Iterator[tuple[DataStore, str, bytes]]:
+    """What the event says to each store, encoded as it is now. Nothing without the user's consent."""
+    given = granted(draft.event)
+    for store, names, chosen, condition in mine:
+        if store.consent not in given or (condition is not None and not condition.holds(_run(draft))):
+            continue
+        for holder in holders(draft.event, names):
+            if (key := key_of(holder.value, names[-1])) is not None:
+                yield store, key, _encode(picked(draft.event, chosen))
+
+
+def _enriched(
+    event: Object, rule: Enrichment, names: Sequence[str], shelf: Shelf, now_ms: int, trouble: _Trouble
+) -> _Told:
+    asked = found = 0
+    warnings: list[Warned] = []
+    for holder in holders(event, names):
+        asked += 1
+        key = key_of(holder.value, names[-1])
+        if key is None:
+            warnings.append(Warned("missing_key", f"event.{rule.key}", "the key is not in the event"))
+            continue
+        try:
+            stored = shelf.get(rule.store, key, now_ms)
+        except StoreUnavailableError as error:
+            trouble.says(str(error))
+            warnings.append(Warned("store_error", f"event.{rule.key}", "the store could not be read"))
+            continue
+        if stored is None:
+            warnings.append(Warned("no_data", f"event.{rule.key}", "nothing is stored under this key"))
+            continue
+        found += 1
+        base, at = _base(event, rule, holder.value, holder.path)
+        if base is None:
+            warnings.append(Warned("type_error", f"event.{at}", "is no object that properties can be added to"))
+        else:
+            warnings += merge(base, at, stored, rule.rows)
+    if not asked:
+        return _Told(1, 0, [Warned("missing_key", f"event.{rule.key}", "the key is not in the event")])
+    return _Told(asked, found, warnings)
+
+
+def _base(event: Object, rule: Enrichment, holder: Object, path: str) -> tuple[Object | None, str]:
+    """Where the rows begin, and the path of that place."""
+    if rule.placement == "root":
+        return event, ""
+    if rule.placement == "same_level":
+        return holder, path
+    base = event
+    for name in rule.path.split("."):
+        inner = base.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return None, rule.path
+        base = inner
+    return base, rule.path
+
+
+def _tell(draft: Draft, rule: Enrichment, warnings: Sequence[Warned]) -> None:
+    """Into `context.warnings` (§6.5), once per code and path."""
+    if not warnings:
+        return
+    if "enrichment_warning" not in draft.warnings:
+        draft.warnings += ("enrichment_warning",)
+    context = _context(draft.event)
+    told = context.get("warnings")
+    if not isinstance(told, list):
+        told = context["warnings"] = []
+    for code, path, message in dict.fromkeys(warnings):
+        if len(told) < _MOST_WARNINGS:
+            detail = {"code": code, "message": message, "rule": rule.label}
+            told.append({"type": "enrichment", "step": "enrich", "path": path, "detail": detail})
+
+
+def _overall(statuses: Sequence[str]) -> str:
+    return statuses[0] if len(set(statuses)) == 1 else _PARTIAL
+
+
+def _run(draft: Draft) -> Run:
+    if draft.run is None:
+        draft.run = Run(draft.event, draft.received_ms)
+    return draft.run
+
+
+def _compiled(text: str) -> Formula | None:
+    return compile_formula(text) if text else None
+
+
+def _context(event: Object) -> Object:
+    context = event.get("context")
+    if not isinstance(context, dict):
+        context = event["context"] = {}
+    return context

@@ -1,0 +1,108 @@
+"""`stores` and `enrichments` in `turnout.yaml`: what they become, and every way to get them wrong."""
+
+import msgspec
+import pytest
+
+from turnout.control.configfile import load
+from turnout.model.config import Snapshot
+from turnout.model.enrichment import DataStore, Enrichment, Row
+from turnout.model.errors import ConfigError
+
+SOURCES = {
+    "shop": {"type": "web", "key": "k1"},
+    "app": {"type": "mobile", "key": "k2"},
+    "lab": {"type": "web", "key": "k3", "environment": "staging"},
+}
+STORE = {"key": "user.id", "event_name": "add_to_cart", "consent": "3"}
+RULE = {"label": "Cart", "store": "carts", "key": "user.id", "properties": [{"property": "items"}]}
+
+
+def loaded(stores: object, enrichments: object) -> Snapshot:
+    site = {"sources": SOURCES, "stores": stores, "enrichments": enrichments}
+    return load(msgspec.json.encode({"sites": {"29": site}}).decode(), {})
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    found = loaded({"carts": STORE}, [RULE])
+    both = frozenset({"29/shop", "29/app"})
+    assert found.stores == {
+        "29/carts": DataStore(
+            site="29", name="carts", key="user.id", event_name="add_to_cart", sources=both, consent="3"
+        )
+    }
+    assert found.enrichments == (
+        Enrichment(
+            site="29", label="Cart", store="29/carts", key="user.id", rows=(Row("items", "items"),), sources=both
+        ),
+    )
+
+
+def test_what_is_given_is_taken() -> None:
+    store = {**STORE, "properties": ["items"], "filter": "value > 1", "retention_days": 730, "sources": ["lab"]}
+    rule = {
+        **RULE,
+        "properties": [{"property": "basket", "from": "items", "override": True}],
+        "event_names": ["purchase"],
+        "when": "value > 2",
+        "placement": "custom",
+        "path": "extra",
+        "environment": "staging",
+        "status": "inactive",
+    }
+    found = loaded({"carts": store}, [rule])
+    assert found.stores["29/carts"].keep_ms == 730 * 86_400_000
+    assert found.stores["29/carts"].sources == {"29/lab"}
+    (one,) = found.enrichments
+    assert (one.rows, one.path, one.status) == ((Row("basket", "items", True),), "extra", "inactive")
+    assert one.sources == {"29/lab"}
+
+
+@pytest.mark.parametrize(
+    ("stores", "rules", "path", "message"),
+    [
+        ({"carts": {"key": "a", "event_name": "x"}}, [], "stores.carts.consent", "is missing"),
+        ({"carts": {"key": "a", "consent": "3"}}, [], "stores.carts.consent", "no effect without event_name"),
+        ({"carts": {"key": "a", "filter": "b > 1"}}, [], "stores.carts.filter", "no effect without event_name"),
+        ({"carts": {"key": "a..b"}}, [], "stores.carts.key", "is no path"),
+        ({"carts": {**STORE, "properties": ["x."]}}, [], "stores.carts.properties[0]", "is no path"),
+        ({"carts": {**STORE, "retention_days": 731}}, [], "stores.carts.retention_days", ""),
+        ({"carts": {**STORE, "filter": "value >"}}, [], "stores.carts.filter", "column"),
+        ({"carts": {**STORE, "sources": ["shopp"]}}, [], "stores.carts.sources[0]", "there is no source"),
+        ({"carts": {**STORE, "ttl": 3}}, [], "stores.carts.ttl", ""),
+        ({"-": STORE}, [], 'stores."-"', "is no usable name"),
+        ({"carts": STORE}, [{**RULE, "store": "cart"}], "enrichments[0].store", "there is no store 'cart'"),
+        ({"carts": STORE}, [RULE, RULE], "enrichments[1].label", "another enrichment's label"),
+        ({"carts": STORE}, [{**RULE, "path": "x"}], "enrichments[0].path", "goes with placement: custom"),
+        ({"carts": STORE}, [{**RULE, "placement": "custom"}], "enrichments[0].path", "goes with placement: custom"),
+        ({"carts": STORE}, [{**RULE, "properties": []}], "enrichments[0].properties", ""),
+        (
+            {"carts": STORE},
+            [{**RULE, "properties": [{"property": "a.."}]}],
+            "enrichments[0].properties[0].property",
+            "",
+        ),
+        (
+            {"carts": STORE},
+            [{**RULE, "properties": [{"property": "user"}]}],
+            "enrichments[0].properties[0].property",
+            "the user's own choice",
+        ),
+        ({"carts": STORE}, [{**RULE, "when": "NO(1)"}], "enrichments[0].when", "column"),
+    ],
+)
+def test_what_can_not_work_is_refused_with_its_place(stores: object, rules: object, path: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(stores, rules)
+    found = {problem.path: problem.message for problem in caught.value.problems}
+    assert message in found[f'sites."29".{path}']
+
+
+def test_consent_is_changed_by_who_confirms_it() -> None:
+    row = {"property": "user.consent_categories", "from": "consent", "confirm": True}
+    assert loaded({"carts": STORE}, [{**RULE, "properties": [row]}]).enrichments[0].rows[0].stored == "consent"
+
+
+def test_a_row_that_another_one_erases_is_doubtful() -> None:
+    rows = [{"property": "items.product.price"}, {"property": "items", "override": True}]
+    (warning,) = loaded({"carts": STORE}, [{**RULE, "properties": rows}]).warnings
+    assert warning.path == 'sites."29".enrichments[0].properties[1].property'
