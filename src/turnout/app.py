@@ -228,7 +228,7 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
 
     refresh()
     world = World(settings, snapshot, lambda: open_log(settings))
-    keeper = Keeper(world.inspector, lambda: open_log(settings), lambda: watcher.snapshot)
+    keeper = Keeper(settings, world.inspector, lambda: open_log(settings), lambda: watcher.snapshot)
 
     def facts(found: Facts) -> None:
         found.inspector_lag, found.inspector_trouble = keeper.lag, keeper.trouble

@@ -28,3 +28,9 @@ def lost(store: Store) -> int:
     """How many attempts nobody read in time. Raises `sqlite3.Error`."""
     row = store.db.execute("SELECT n FROM counters WHERE destination=0 AND code=?", (LOST,)).fetchone()
     return row[0] if row is not None else 0
+
+
+def last(store: Store) -> int:
+    """The number that was given last, 0 if none ever was: less than before only if the receipts began anew."""
+    row = store.db.execute("SELECT seq FROM sqlite_sequence WHERE name='attempts'").fetchone()
+    return row[0] if row is not None else 0

@@ -1,7 +1,7 @@
 """Everything that happened to one event, found by its id."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -90,6 +90,23 @@ def trace(log: Log, store: Store, event_id: str) -> list[Trace]:
         *(_trace(log, store, offset, record) for offset, record in records),
         *(_received_trace(received) for offset, received in waiting if offset not in processed),
     ]
+
+
+def outcomes(store: Store, offsets: Sequence[int], site: str) -> dict[int, dict[str, int]]:
+    """For records of the stream `processed`: how many destinations of a site have each outcome for it.
+
+    `pending` are also those that have not come to it. Raises sqlite3.Error.
+    """
+    prefix = f"{site}/"
+    registered = [one for one in store.registered() if one.ref.startswith(prefix)]
+    found: dict[int, dict[str, int]] = {}
+    for offset in offsets:
+        counts = found[offset] = dict.fromkeys(("delivered", "filtered", "pending", "rejected", "error"), 0)
+        for one in registered:
+            code = _code_at(store.db, one, offset)
+            if code is not None and code != Code.NOT_OFFERED:
+                counts[OUTCOME_OF[code]] = counts.get(OUTCOME_OF[code], 0) + 1
+    return found
 
 
 def _processed(log: Log, store: Store, event_id: str) -> list[tuple[int, Processed]]:
@@ -194,22 +211,27 @@ def _fates(store: Store, offset: int, payload: bytes) -> list[Fate]:
 
 
 def _fate_at(db: sqlite3.Connection, one: Registered, offset: int, payload: bytes) -> Fate | None:
+    code = _code_at(db, one, offset)
+    if code is None or code == Code.NOT_OFFERED:
+        return None
     if offset >= one.cursor:
-        # One that was removed will never come to it.
-        return None if one.removed else Fate(destination=one.ref, outcome="waiting", reason="not reached yet")
-    row = db.execute(
-        "SELECT base, codes FROM outcomes WHERE destination=? AND base<=? ORDER BY base DESC LIMIT 1",
-        (one.id, offset),
-    ).fetchone()
-    if row is None or offset - row[0] >= len(row[1]):
-        return None
-    code = Code(row[1][offset - row[0]])
-    if code == Code.NOT_OFFERED:
-        return None
+        return Fate(destination=one.ref, outcome="waiting", reason="not reached yet")
     fate = _fate(db, one, offset, code)
     if code in (Code.FILTERED_CONSENT, Code.FILTERED_CONDITION):
         _explain(fate, code, _required(db, one.id, offset), payload)
     return fate
+
+
+def _code_at(db: sqlite3.Connection, one: Registered, offset: int) -> Code | None:
+    """What is recorded at an offset: None if nothing is kept; pending as long as the destination has not come to it."""
+    if offset >= one.cursor:
+        # One that was removed will never come to it.
+        return None if one.removed else Code.PENDING
+    row = db.execute(
+        "SELECT base, codes FROM outcomes WHERE destination=? AND base<=? ORDER BY base DESC LIMIT 1",
+        (one.id, offset),
+    ).fetchone()
+    return None if row is None or offset - row[0] >= len(row[1]) else Code(row[1][offset - row[0]])
 
 
 def _fate(db: sqlite3.Connection, one: Registered, offset: int, code: Code) -> Fate:

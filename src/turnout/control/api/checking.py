@@ -14,16 +14,25 @@ _NOTHING = (type(None), msgspec.UnsetType)
 
 
 def read_query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
-    """The parameters of a query. A parameter that takes several is repeated, or has commas. Raises `ApiError` 400."""
+    """The parameters of a query. A parameter that takes several is repeated, or has commas.
+
+    One that is a mapping is given as `name[key]=value`; what is between the outer brackets is the key. Each key may be
+    repeated; there, commas mean nothing. Raises `ApiError` 400.
+    """
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    mappings = [name for name, field in fields.items() if typing.get_origin(_bare(field.type)) is dict]
     given: dict[str, list[str]] = {}
+    members: dict[str, dict[str, list[str]]] = {}
     faults: list[Fault] = []
     for name, value in pairs:
-        if name in fields:
+        mapping = next((one for one in mappings if name.startswith(f"{one}[") and name.endswith("]")), None)
+        if mapping is not None:
+            members.setdefault(mapping, {}).setdefault(name[len(mapping) + 1 : -1], []).append(value)
+        elif name in fields and name not in mappings:
             given.setdefault(name, []).append(value)
         elif name not in {fault.source.parameter for fault in faults if isinstance(fault.source, Place)}:
             faults.append(_wrong(name, f"{name} is no parameter of this operation{_like(name, fields)}"))
-    values: dict[str, object] = {}
+    values: dict[str, object] = {**members}
     for name, texts in given.items():
         several = typing.get_origin(_bare(fields[name].type)) is tuple
         if len(texts) > 1 and not several:

@@ -58,6 +58,11 @@ class ListMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     pagination: Pagination | UnsetType = UNSET
     retention_days: int | UnsetType = UNSET
+    sampled: Annotated[bool | UnsetType, Meta(description="Whether some of what happened is not shown.")] = UNSET
+    left_out: Annotated[int | UnsetType, Meta(description="How many that is, in the time asked for.")] = UNSET
+    partial: Annotated[
+        bool | UnsetType, Meta(description="The search has not come to its end: follow `links` to go on.")
+    ] = UNSET
 
 
 class Single(msgspec.Struct, Generic[A], frozen=True, omit_defaults=True):

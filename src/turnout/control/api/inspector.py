@@ -7,24 +7,26 @@ from msgspec import UNSET, Meta, UnsetType
 
 from turnout.control.api import integrations
 from turnout.control.api.documents import Nothing, Resource, Single, moment, moment_or_none
+from turnout.control.api.inspector_lists import search
+from turnout.control.api.inspector_query import PII, Question
+from turnout.control.api.inspector_records import Why, incoming_id
 from turnout.control.api.masking import MASK, masked_event
 from turnout.control.api.operation import Call, operation
 from turnout.control.api.problems import not_found
+from turnout.control.inspector import incoming, outgoing
+from turnout.control.inspector.incoming import Incoming
+from turnout.control.inspector.search import Check, Sought
+from turnout.control.inspector.segment import Span
 from turnout.model.event import Reason
-from turnout.receipts.trace import Fate, Trace, trace
+from turnout.receipts.trace import Fate, Shortfall, Trace, trace
 
-
-class Why(msgspec.Struct, frozen=True):
-    """A reason for a status."""
-
-    code: str
-    path: str
-    message: str
+_MOST_RECORDS = 500
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
     """One arrival of the event."""
 
+    id: Annotated[str | None, Meta(description="Its record in `/inspector/incoming`; None if none is kept.")]
     status: Annotated[str, Meta(description="What was decided about it; `waiting` until it is processed.")]
     event_name: str
     source_id: Annotated[int | None, Meta(description="None if no source is to be made out.")]
@@ -42,6 +44,14 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     ] = UNSET
 
 
+class Consent(msgspec.Struct, frozen=True, kw_only=True):
+    """The consent that was required when the event was stopped, and what the event gives."""
+
+    required: list[str]
+    mode: Literal["all", "any"]
+    given: list[str]
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an arrival at one destination that was to get it."""
 
@@ -52,6 +62,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     attempts: int
     next_attempt_at: str | None
+    consent: Annotated[Consent | None, Meta(description="Only if that is why it was stopped.")]
+    replays: Annotated[list[str], Meta(description="Ids of the replays that tried it again, as far as kept.")]
     detail: Annotated[
         str | UnsetType | None,
         Meta(description="With `fields=full`: what the partner answered; `***` without `inspector:pii`."),
@@ -87,20 +99,57 @@ def trace_event(call: Call[TraceQuery, Nothing]) -> Single[TraceAttributes]:
         days = call.world.settings.replay_days
         raise not_found(f"no event with this id is known: never received, or older than {days} days")
     full = call.query.fields == "full"
-    personal = full and "inspector:pii" in call.token.scopes
+    personal = full and PII in call.token.scopes
     if personal:
         call.record("inspector", "events.view", event_id, personal_data=True)
     numbers = integrations.numbers(call)
+    replays = _replays(call, event_id)
     outcomes = [
-        _outcome(fate, place, numbers, full, personal) for place, one in enumerate(traces) for fate in one.destinations
+        _outcome(fate, place, numbers, full, personal, replays.get(fate.destination, []))
+        for place, one in enumerate(traces)
+        for fate in one.destinations
     ]
-    attributes = TraceAttributes(hits=[_hit(one, numbers, full, personal) for one in traces], destinations=outcomes)
+    records = _records(call, event_id)
+    hits = [_hit(one, _record_id(one, records), numbers, full, personal) for one in traces]
+    attributes = TraceAttributes(hits=hits, destinations=outcomes)
     return Single(Resource(type="inspector/trace", id=event_id, attributes=attributes))
 
 
-def _hit(one: Trace, numbers: integrations.Numbers, full: bool, personal: bool) -> Hit:
+def _records(call: Call[TraceQuery, Nothing], event_id: str) -> list[Incoming]:
+    """What the inspector has kept of an event's arrivals, oldest first."""
+    sought = Sought(fields={"site": (call.site,), "event_id": (event_id,)})
+    check = Check(sought, incoming.FIELDS, lambda one: None, lambda one: None)
+    asked = Question(sought, Span(), personal=False)
+    return search(call.world.inspector.incoming, asked, incoming.decode, check, _MOST_RECORDS).items[::-1]
+
+
+def _record_id(one: Trace, records: list[Incoming]) -> str | None:
+    """The id of the record of an arrival; takes it from the others."""
+    arrived = (one.received_ms, one.endpoint, one.batch_index)
+    for record in records:
+        if (record.at_ms, record.endpoint, record.batch_index) == arrived:
+            records.remove(record)
+            return incoming_id(record.seq)
+    return None
+
+
+def _replays(call: Call[TraceQuery, Nothing], event_id: str) -> dict[str, list[str]]:
+    """By destination: the replays that tried an event again, as far as the inspector has kept it."""
+    sought = Sought(fields={"site": (call.site,), "event_id": (event_id,)})
+    check = Check(sought, outgoing.FIELDS, lambda one: None, lambda one: None)
+    asked = Question(sought, Span(), personal=False)
+    found: dict[str, list[str]] = {}
+    for one in search(call.world.inspector.outgoing, asked, outgoing.decode, check, _MOST_RECORDS).items[::-1]:
+        tried = found.setdefault(one.attempt.destination, [])
+        if one.attempt.replay_id and one.attempt.replay_id not in tried:
+            tried.append(one.attempt.replay_id)
+    return found
+
+
+def _hit(one: Trace, record_id: str | None, numbers: integrations.Numbers, full: bool, personal: bool) -> Hit:
     known = numbers.get(("source", one.source))
     return Hit(
+        id=record_id,
         status=one.status if one.processed else "waiting",
         event_name=one.event_name,
         source_id=known.id if known else None,
@@ -130,7 +179,9 @@ def _why(reason: Reason) -> Why:
     return Why(reason.code, reason.path, reason.message)
 
 
-def _outcome(fate: Fate, hit: int, numbers: integrations.Numbers, full: bool, personal: bool) -> Outcome:
+def _outcome(
+    fate: Fate, hit: int, numbers: integrations.Numbers, full: bool, personal: bool, replays: list[str]
+) -> Outcome:
     known = numbers.get(("destination", fate.destination))
     return Outcome(
         id=known.id if known else None,
@@ -140,5 +191,11 @@ def _outcome(fate: Fate, hit: int, numbers: integrations.Numbers, full: bool, pe
         reason=fate.reason.replace(" ", "_") or None,
         attempts=fate.attempts,
         next_attempt_at=moment_or_none(fate.next_attempt_ms),
+        consent=_consent(fate.consent) if fate.consent is not None else None,
+        replays=replays,
         detail=UNSET if not full else None if not fate.detail else fate.detail if personal else MASK,
     )
+
+
+def _consent(one: Shortfall) -> Consent:
+    return Consent(required=list(one.required), mode=one.mode, given=list(one.given))

@@ -16,6 +16,7 @@ _USER_SHOWN = frozenset(
     )
 )
 """Members of `user` that are not masked: its two ids, and consent."""
+_ADDRESSES = ("ip", "ip_address", "client_ip", "remote_addr")
 
 
 def masked_event(event: Mapping[str, object], personal: bool) -> dict[str, object]:
@@ -38,6 +39,24 @@ def masked_event(event: Mapping[str, object], personal: bool) -> dict[str, objec
             else MASK
         )
     return shown
+
+
+def is_masked(path: str) -> bool:
+    """Whether a property of an event is hidden from who may not see personal data."""
+    first, _, rest = path.partition(".")
+    return first == "user" and rest.partition(".")[0] not in _USER_SHOWN
+
+
+def masked_addresses(document: object) -> object:
+    """A document of any shape with every address under a name such as `ip` shortened."""
+    if isinstance(document, Mapping):
+        return {
+            name: masked_address(member)
+            if name.lower() in _ADDRESSES and member is not None
+            else masked_addresses(member)
+            for name, member in document.items()
+        }
+    return [masked_addresses(one) for one in document] if isinstance(document, list) else document
 
 
 def masked_address(text: object) -> str:

@@ -200,6 +200,7 @@ def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, object]]:
                 "description": schema.pop("description", ""),
                 "schema": schema,
                 **({"explode": False} if schema.get("type") == "array" else {}),
+                **({"style": "deepObject", "explode": True} if schema.get("type") == "object" else {}),
             }
         )
     return found

@@ -71,7 +71,7 @@ def numbered(items: Sequence[Resource[A]], query: Numbered, url: str) -> Listing
     pages = max(1, -(-len(items) // size))
     shown = list(items[(number - 1) * size : number * size])
     around = {"first": 1, "last": pages, "prev": number - 1, "next": number + 1}
-    links = {word: _with(url, {"page[number]": str(to)}) for word, to in around.items() if 1 <= to <= pages}
+    links = {word: with_parameters(url, {"page[number]": str(to)}) for word, to in around.items() if 1 <= to <= pages}
     links["self"] = url
     pagination = Pagination(total=len(items), count=len(shown), per_page=size, current_page=number, total_pages=pages)
     return Listing(data=shown, links=links, meta=ListMeta(pagination=pagination))
@@ -117,9 +117,9 @@ def cursored(
     shown = found[-query.page_size :] if back else found[: query.page_size]
     links = {"self": url}
     if shown and (more or back):
-        links["next"] = _with(url, {"page[after]": cursor(shown[-1])})
+        links["next"] = with_parameters(url, {"page[after]": cursor(shown[-1])})
     if shown and (query.page_after is not None or (back and more)):
-        links["prev"] = _with(url, {"page[before]": cursor(shown[0])})
+        links["prev"] = with_parameters(url, {"page[before]": cursor(shown[0])})
     return Listing(data=[resource(one) for one in shown], links=links, meta=ListMeta(retention_days=retention_days))
 
 
@@ -146,7 +146,7 @@ def milliseconds(when: datetime) -> int:
     return int(when.timestamp() * 1000)
 
 
-def _with(url: str, changes: dict[str, str]) -> str:
+def with_parameters(url: str, changes: dict[str, str]) -> str:
     """A URL with these parameters in place of others of the same kind."""
     path, _, query = url.partition("?")
     dropped = {*changes, "page[after]", "page[before]"} if "page[number]" not in changes else set(changes)

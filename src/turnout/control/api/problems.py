@@ -47,7 +47,9 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 KINDS: Mapping[int, Kind] = {
-    400: Kind("bad-request", "The request is not valid", ("INVALID_JSON", "INVALID_PARAMETER")),
+    400: Kind(
+        "bad-request", "The request is not valid", ("INVALID_JSON", "INVALID_PARAMETER", "PROPERTY_NOT_SEARCHABLE")
+    ),
     401: Kind(
         "unauthenticated",
         "There is no valid token",

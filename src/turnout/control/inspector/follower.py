@@ -118,7 +118,7 @@ class Follower:
         sampling: Kept | None = None
         if may_be_test:
             received = self._accepted.at(event.offset)
-            if test_code_of(event, received):
+            if test_code_of(received.payload if received is not None else b"", event.payload):
                 sampling = self._sampler.keep_test(event.source, event.received_ms)
         failing = event.status in FAILING
         sampling = sampling or self._sampler.keep(event.source, event.name, failing, event.received_ms)
@@ -127,7 +127,7 @@ class Follower:
         received = received or self._accepted.at(event.offset)
         source = snapshot.sources.get(event.source)
         environment = source.environment if source is not None else ""
-        return incoming.incoming(seq, event, received, environment, sampling, test_code_of(event, received))
+        return incoming.incoming(seq, event, received, environment, sampling)
 
 
 def entry(record: Incoming) -> Entry:

@@ -1,12 +1,16 @@
 """What is kept of one event that came in. Pure."""
 
+from collections.abc import Callable, Mapping
+
 import msgspec
 
 from turnout.control.inspector import terms
+from turnout.control.inspector.values import text_of
 from turnout.model.event import Location, Processed, Reason, Received, Status
 from turnout.model.sampling import Kept
 
 _DEEPEST = 64
+_CODE_CHARACTERS = 256
 FAILING: frozenset[Status] = frozenset(("rejected", "invalid_rejected", "failed"))
 """These have a quota of their own."""
 
@@ -74,9 +78,7 @@ encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Incoming).decode
 
 
-def incoming(
-    seq: int, processed: Processed, received: Received | None, environment: str, sampling: Kept, test_code: str
-) -> Incoming:
+def incoming(seq: int, processed: Processed, received: Received | None, environment: str, sampling: Kept) -> Incoming:
     """The record of an event. `received` is None where the stream `accepted` has lost it."""
     derived = bool(processed.derived_from)
     taken = received.payload if received is not None and not derived else b""
@@ -95,7 +97,7 @@ def incoming(
         reasons=processed.reasons,
         warnings=processed.warnings,
         derived_from=processed.derived_from,
-        test_code=test_code,
+        test_code=test_code_of(taken, normalized),
         normalized=normalized,
         received=taken if taken != normalized else b"",
         raw=received.raw if received is not None and not derived else b"",
@@ -103,37 +105,35 @@ def incoming(
     )
 
 
+FIELDS: Mapping[str, Callable[[Incoming], tuple[str, ...]]] = {
+    "site": lambda one: (one.site,),
+    "source": lambda one: (one.source,),
+    "event_name": lambda one: (one.name,),
+    "event_id": lambda one: (one.event_id,),
+    "status": lambda one: (one.status,),
+    "reason": lambda one: tuple(reason.code for reason in one.reasons),
+    "environment": lambda one: (one.environment,),
+    "sampling": lambda one: (one.sampling,),
+    "test_code": lambda one: (one.test_code, "*") if one.test_code else (),
+}
+"""What we say of a record, and it can be searched for. `*` is any test code."""
+
+
 def terms_of(record: Incoming) -> str:
     """What the index gets of a record."""
-    found = {
-        terms.field_term(name, value)
-        for name, value in (
-            ("site", record.site),
-            ("source", record.source),
-            ("event_name", record.name),
-            ("event_id", record.event_id),
-            ("status", record.status),
-            ("environment", record.environment),
-            ("sampling", record.sampling),
-        )
-    }
-    found |= {terms.field_term("reason", reason.code) for reason in record.reasons}
-    if record.test_code:
-        found |= {terms.field_term("test_code", record.test_code), terms.field_term("test_code", "*")}
     event = record.event
-    if event is not None:
-        found |= terms.event_terms(event)
-    return terms.as_text(found)
+    found = {terms.field_term(name, value) for name, read in FIELDS.items() for value in read(record)}
+    return terms.as_text(found | terms.event_terms(event) if event is not None else found)
 
 
-def test_code_of(processed: Processed, received: Received | None) -> str:
-    """The `test_code` at an event's root as text, "" if there is none: in what came in, or what became of it."""
-    for text in (received.payload if received is not None else b"", processed.payload):
+def test_code_of(*texts: bytes) -> str:
+    """The `test_code` at the root of an event as text, "" if none of its forms has one."""
+    for text in texts:
         if b'"test_code"' in text:
             try:
                 value = _decode_event(text).get("test_code")
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             if isinstance(value, str | int | float) and value != "":
-                return str(value)[:256]
+                return text_of(value)[:_CODE_CHARACTERS]
     return ""

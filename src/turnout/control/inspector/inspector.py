@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping
 
-from turnout.control.inspector import incoming
+from turnout.control.inspector import incoming, outgoing
 from turnout.control.inspector.store import Series, within_budget
 from turnout.control.inspector.terms import field_term
 from turnout.settings import Settings
@@ -11,7 +11,7 @@ from turnout.settings import Settings
 TESTS_KEPT_MS = 86_400_000
 """Records that are kept for their `test_code` alone."""
 _TESTS_EVERY_MS = 3_600_000
-_DAY_MS = 86_400_000
+_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 
 
 class Inspector:
@@ -27,12 +27,20 @@ class Inspector:
             keep_ms=settings.inspector_days * _DAY_MS,
             budget_bytes=settings.inspector_bytes,
         )
+        self.outgoing = Series(
+            folder,
+            "outgoing",
+            lambda document: outgoing.terms_of(outgoing.decode(document)),
+            keep_ms=settings.inspector_outgoing_hours * _HOUR_MS,
+            budget_bytes=settings.inspector_bytes,
+        )
         self._tests_at_ms = 0
 
     def retain(self, now_ms: int) -> None:
         """Remove what is too old, or too much. Raises sqlite3.Error, OSError."""
         self.incoming.expire(now_ms)
-        within_budget([self.incoming], self._settings.inspector_bytes)
+        self.outgoing.expire(now_ms)
+        within_budget([self.incoming, self.outgoing], self._settings.inspector_bytes)
         if now_ms >= self._tests_at_ms:
             self._tests_at_ms = now_ms + _TESTS_EVERY_MS
             self.incoming.erase(
@@ -50,12 +58,18 @@ class Inspector:
         Nothing of them stays in the files or their index. Raises sqlite3.Error.
         """
 
-        def wanted(document: bytes) -> bool:
-            record = incoming.decode(document)
-            return any(map(matches, record.forms))
+        def came(document: bytes) -> bool:
+            return any(map(matches, incoming.decode(document).forms))
 
-        return self.incoming.erase(wanted, f'"{field_term("site", site)}"')
+        def went(document: bytes) -> bool:
+            record = outgoing.decode(document)
+            forms = (record.event, record.sent)
+            return any(isinstance(form, dict) and matches(form) for form in forms)
+
+        match = f'"{field_term("site", site)}"'
+        return self.incoming.erase(came, match) + self.outgoing.erase(went, match)
 
     def close(self) -> None:
         """Give back what is open."""
         self.incoming.close()
+        self.outgoing.close()

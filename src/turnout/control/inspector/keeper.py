@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from turnout.control.inspector.drain import Drain
 from turnout.control.inspector.follower import Follower
 from turnout.control.inspector.inspector import Inspector
 from turnout.log.interface import Log
 from turnout.model.clock import Clock, now_ms
 from turnout.model.config import Snapshot
-from turnout.model.errors import LogUnavailableError
+from turnout.model.errors import LogUnavailableError, ReceiptsUnavailableError
+from turnout.settings import Settings
 
 _IDLE_S, _TROUBLE_S = 0.1, 1.0
 _RETAIN_MS = 5_000
-_ERRORS = (LogUnavailableError, sqlite3.Error, OSError)
+_ERRORS = (LogUnavailableError, ReceiptsUnavailableError, sqlite3.Error, OSError)
 
 log = structlog.get_logger("inspector")
 
@@ -26,12 +28,14 @@ class Keeper:
 
     def __init__(
         self,
+        settings: Settings,
         inspector: Inspector,
         open_log: Callable[[], Log],
         snapshot: Callable[[], Snapshot],
         clock: Clock = now_ms,
     ) -> None:
-        self._inspector, self._open_log, self._snapshot, self._clock = inspector, open_log, snapshot, clock
+        self._settings, self._inspector, self._clock = settings, inspector, clock
+        self._open_log, self._snapshot = open_log, snapshot
         self._stop = threading.Event()
         self._retain_at_ms = 0
         self.lag = 0
@@ -53,17 +57,19 @@ class Keeper:
     def _run(self) -> None:
         stream = self._open_log()
         follower = Follower(stream, self._inspector.incoming, self._snapshot)
+        drain = Drain(self._settings.state_path, self._inspector.outgoing, self._snapshot)
         wait = 0.0
         while not self._stop.wait(wait):
             try:
-                wait = self._turn(follower)
+                wait = self._turn(follower, drain)
             except _ERRORS as error:
                 self._tell(str(error))
                 wait = _TROUBLE_S
         follower.close()
+        drain.close()
         stream.close()
 
-    def _turn(self, follower: Follower) -> float:
+    def _turn(self, follower: Follower, drain: Drain) -> float:
         """One step; gives how long to wait before the next (s)."""
         if (now := self._clock()) >= self._retain_at_ms:
             self._retain_at_ms = now + _RETAIN_MS
@@ -71,7 +77,7 @@ class Keeper:
         if not self._inspector.has_room():
             self._tell("the disk is nearly full; what is left of it is for events")
             return _TROUBLE_S
-        went_on = follower.step()
+        went_on = any([follower.step(), drain.step()])
         self._tell("")
         self.lag = follower.lag()
         return 0.0 if went_on else _IDLE_S
