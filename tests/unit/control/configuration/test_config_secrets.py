@@ -4,9 +4,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from turnout.control import configfile
-from turnout.control.applied import Watcher, store
+from turnout.control.applied import Watcher, read, store
+from turnout.control.configuration.render import flow
 from turnout.control.configuration.seal import in_clear, sealed, sealed_anew
 from turnout.control.configuration.secrets import TOKEN, Secrets
 from turnout.control.yamlfile import parse
@@ -130,6 +133,50 @@ def test_secrets_in_clear_are_sealed_in_their_places_and_every_other_byte_stays(
     assert orders == configfile.load(TEXT, ENVIRONMENT).destinations["29/orders"].settings
     assert sealed(done.text, ENVIRONMENT, secrets).text == done.text
     assert list(in_clear(parse(done.text), ENVIRONMENT)) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from(["# c\u00e9\r\n", "\n", "#\tx\n", "   \n", "# ${NOT_ONE}\r\n"]), max_size=4).map("".join),
+    st.text("ab$\"'{}:# \u00e9\u2028\\,\n", min_size=1, max_size=9),
+    st.sampled_from([None, "'", '"']),
+)
+def test_what_is_applied_is_the_file_to_the_byte_but_for_its_secrets(
+    tmp_path_factory: pytest.TempPathFactory, comments: str, secret: str, quote: str | None
+) -> None:
+    folder = tmp_path_factory.mktemp("bytes")
+    secrets = Secrets(folder / "data.key")
+    written = flow("x" + secret.replace("$", "$$"), quote)
+    parts = [
+        f"{comments}sites:\n  s:\n    sources: {{a: {{type: web, key: k}}}}\n{comments}    destinations:\n",
+        "      d: {type: webhook, sources: [a], settings: {url: 'https://x', secret: ",
+        f"}}}}  #{comments or '.'}",
+    ]
+    done = sealed(f"{parts[0]}{parts[1]}{written}{parts[2]}", {}, secrets)
+    token = secrets.seal("x" + secret)
+    assert done.text in [f"{parts[0]}{parts[1]}{one}{token}{one}{parts[2]}" for one in ("'", '"')]
+    store(folder, done.text)
+    assert read(folder) == done.text
+    assert sealed(done.text, {}, secrets).text == done.text
+
+
+def test_the_ways_to_tell_of_an_alert_are_secrets_too(secrets: Secrets) -> None:
+    text = """
+sites:
+  s:
+    alerts:
+      lag:
+        category: processing/lag
+        notify:
+          chat: {channel: SLACK, url: "https://hooks.example/T1/B2"}
+          team: {channel: TEAMS, url: "https://hooks.example/${TEAMS}"}
+          pager: {channel: WEBHOOK, url: "https://pager.example", secret: hush}
+"""
+    done = sealed(text, {"TEAMS": "t"}, secrets)
+    assert done.count == 3
+    assert "T1" not in done.text
+    assert "hush" not in done.text
+    assert configfile.load(done.text, {"TEAMS": "t"}, secrets).alerts == configfile.load(text, {"TEAMS": "t"}).alerts
 
 
 def test_a_secret_that_is_shared_by_an_alias_is_sealed_once(secrets: Secrets) -> None:
