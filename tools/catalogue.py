@@ -1,6 +1,6 @@
-"""Makes `src/turnout/process/standard_events.json` from the specification of the standard events.
+"""Makes `src/turnout/specification/standard_events.json` from the specification of the standard events.
 
-    python tools/catalogue.py SPEC/standard-events.json > src/turnout/process/standard_events.json
+    python tools/catalogue.py SPEC/standard-events.json > src/turnout/specification/standard_events.json
 
 Keeps what a checker needs and drops the rest (descriptions, notes, sources). Nested properties of `items[]`
 are left out because the schemas `item` and `product` say the same; the tool fails when they do not.
@@ -14,12 +14,13 @@ from typing import Any
 UNCHECKED_FORMATS = ("ip", "cookie_header")
 """The collector removes what is not an address (`collect.md` §12); any text may be a cookie header."""
 
-KEPT = ("type", "required", "nullable", "format", "enum", "min", "max", "max_items", "schema")
+KEPT = ("type", "required", "nullable", "format", "enum", "minimum", "maximum", "max_items", "schema")
+RENAMED = {"min": "minimum", "max": "maximum"}
 
 # Decisions of collect.md §12 that are stricter or milder than the table of properties.
 OVERRIDES: dict[tuple[str, str], dict[str, object]] = {
-    # Missing or ill-typed consent is a warning of the collector and never changes the status.
-    ("user", "consent_categories"): {"required": False, "unflagged": True},
+    # Missing or ill-typed consent is a warning of the collector and never changes the status; ids may be numbers.
+    ("user", "consent_categories"): {"type": "array<id>", "required": False, "unflagged": True},
     # The collector refuses every other timestamp.
     ("context", "event_timestamp"): {"format": None},
     # "No `consistent_anonymous_id` where none can be filled": flagged.
@@ -37,6 +38,7 @@ OTHER_NAMES: dict[str, list[str]] = {
 
 def trimmed(owner: str, source: dict[str, Any]) -> dict[str, object]:
     """One property without noise: false and absent are the same."""
+    source = {RENAMED.get(key, key): value for key, value in source.items()}
     source = {**source, **OVERRIDES.get((owner, source["name"]), {})}
     named = {key: source.get(key) for key in (*KEPT, "unflagged")}
     kept = {key: value for key, value in named.items() if value is not None and value is not False}

@@ -15,6 +15,7 @@ from turnout.model.errors import Problem
 from turnout.model.partner import PartnerMapping
 from turnout.model.requirement import Consent, Requirement
 from turnout.model.sampling import Mode
+from turnout.model.specification import Specification
 
 SourceType = Literal["web", "mobile", "server"]
 Environment = Literal["production", "staging", "development"]
@@ -135,6 +136,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """By reference."""
     enrichments: tuple[Enrichment, ...] = ()
     """Those of each site in the order in which they run."""
+    specifications: dict[str, Specification] = {}
+    """By site: what its events must look like; sites without one go by the standard events."""
     sampling: dict[str, Mode] = {}
     """By site: how its records for the inspector are sampled; `auto` where it does not say."""
     warnings: tuple[Problem, ...] = ()

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 
-from turnout.process.catalogue import CATALOGUE, Property
+from turnout.specification.catalogue import CATALOGUE, Listed
 
 Path = tuple[str, ...]
 ELEMENT = "[]"
 """In a path: any element of an array."""
 
 
-def _arrays(at: Path, listed: Mapping[str, Property]) -> Iterator[Path]:
+def _arrays(at: Path, listed: Mapping[str, Listed]) -> Iterator[Path]:
     for name, entry in listed.items():
         for spelling in (name, *entry.other_names):
             path = (*at, *spelling.split("."))

@@ -6,7 +6,7 @@ from turnout.model.cleansing import Timing
 from turnout.model.config import Snapshot
 from turnout.process.chain import Chain, Step, Tally
 from turnout.process.enrichment.shelf import Shelf
-from turnout.process.steps.check import CHECK
+from turnout.process.steps.check import CHECK, checking
 
 STANDARD_CHAIN: Chain = (CHECK,)
 
@@ -20,7 +20,7 @@ def chain_for(snapshot: Snapshot, tally: Tally, shelf: Shelf | None = None) -> C
         *_cleansing(snapshot, "reception", tally),
         *(_enriching(snapshot, tally, shelf) if shelf is not None else ()),
         *_cleansing(snapshot, "after_enrichment", tally),
-        CHECK,
+        checking(snapshot),
     )
 
 

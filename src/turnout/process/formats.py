@@ -1,13 +1,15 @@
-"""The formats that the catalogue names: a test each, and how the violation words it.
+"""The rules on single values: a test each, and how the violation words it.
 
 Tests are lenient where clients in the field differ and nobody is hurt: they find values that a destination
 could not use, they do not teach spelling.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from typing import Any, NamedTuple
+
+from turnout.model.specification import Property
 
 Test = Callable[[Any], object]
 """Truthy when a value has the format. It is given values of the property's own type only, so it asserts none;
@@ -62,19 +64,54 @@ FORMATS: dict[str, Format] = {
     "url": Format(_pattern(r"[A-Za-z][A-Za-z0-9+.-]*:\S+"), "an absolute URL"),
     "uuid": Format(_pattern(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"), "a UUID"),
 }
-"""By the catalogue's name."""
+"""By the name in a specification."""
 
 
-def one_of(values: tuple[str, ...]) -> Format:
-    """One of these texts, as they are spelled."""
-    return Format(frozenset(values).__contains__, "one of " + ", ".join(values))
+def of(property: Property) -> Format | None:
+    """All rules on a value of this property as one, or None if it has none. Raises `PatternError`.
+
+    Whether each rule fits the property's type was checked when the specification was read.
+    """
+    rules = list(_rules(property))
+    if len(rules) < 2:
+        return rules[0] if rules else None
+    tests = [rule.test for rule in rules]
+    return Format(lambda value: all(test(value) for test in tests), " and ".join(rule.message for rule in rules))
 
 
-def at_least(low: int) -> Format:
-    """A number from here up."""
-    return Format(lambda value: value >= low, f"a minimum of {low}")
+def _rules(property: Property) -> Iterator[Format]:
+    low, high = property.minimum, property.maximum
+    if property.format is not None:
+        yield FORMATS[property.format]
+    if property.enum:
+        yield _one_of(property.enum)
+    if property.pattern is not None:
+        yield _found(property.pattern)
+    if property.min_length is not None:
+        yield _longer(property.min_length)
+    if property.max_length is not None:
+        yield _shorter(property.max_length)
+    if low is not None and high is not None:
+        yield Format(lambda value: low <= value <= high, f"a value from {low} to {high}")
+    elif low is not None:
+        yield Format(lambda value: value >= low, f"a minimum of {low}")
+    elif high is not None:
+        yield Format(lambda value: value <= high, f"a maximum of {high}")
 
 
-def between(low: int, high: int) -> Format:
-    """A number in this range, both ends included."""
-    return Format(lambda value: low <= value <= high, f"a value from {low} to {high}")
+def _one_of(values: tuple[str | int | float, ...]) -> Format:
+    return Format(frozenset(values).__contains__, "one of " + ", ".join(map(str, values)))
+
+
+def _found(pattern: str) -> Format:
+    from turnout.formula.pattern import Pattern  # noqa: PLC0415 - its engine, and only for this
+
+    return Format(Pattern(pattern).test, f"the pattern {pattern}")
+
+
+def _longer(least: int) -> Format:
+    return Format(lambda value: len(value) >= least, f"at least {least} characters")
+
+
+def _shorter(most: int) -> Format:
+    return Format(lambda value: len(value) <= most, f"at most {most} characters")

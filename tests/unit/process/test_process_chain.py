@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from turnout.log.interface import Batch
 from turnout.model.event import ROUTED, Processed, Reason, Received, Status, decode_processed, encode
 from turnout.process.build import STANDARD_CHAIN
-from turnout.process.catalogue import CATALOGUE
 from turnout.process.chain import Chain, Draft, Step, process, process_batch
+from turnout.specification.catalogue import CATALOGUE
 
 SAMPLE = Path(__file__).with_name("sample_event.json").read_bytes()
 STATUSES: tuple[Status, ...] = get_args(Status)

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from turnout.process.catalogue import CATALOGUE, STANDARD
 from turnout.process.steps.check import check
+from turnout.specification.catalogue import CATALOGUE, STANDARD
 
 USER: dict[str, object] = {"id": "c-1", "consistent_anonymous_id": "67892", "consent_categories": ["1"]}
 CONTEXT: dict[str, object] = {"event_id": "e-1", "event_timestamp": 1639044446636}
