@@ -12,13 +12,14 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT, name_of
 from turnout.collect import limits
-from turnout.control import configfile
+from turnout.control import configfile, specification
 from turnout.control.cleansing import RuleFields
 from turnout.control.mapping import MappingFields
 from turnout.control.status import Status
 from turnout.deliver import breaker, retry
 from turnout.model.config import Delivery, Destination, Source
 from turnout.model.outcome import REASON_OF
+from turnout.model.specification import Actions, Property
 from turnout.receipts.records import REPLAY
 from turnout.settings import Settings
 
@@ -53,7 +54,7 @@ _NO_CODES = {
     "derived_from", "original_event_name", "after_enrichment", "cleanse_after_enrichment", "same_level",
     # settings, functions, formats of the catalogue
     "all_event_data", "rotate_bytes", "rotate_seconds", "open_destination", "iana_tz", "md5_hex", "ms_timestamp",
-    "sha256_hex", "commit_us",
+    "sha256_hex", "commit_us", "omit_silently",
     # lines of the server's log
     "file_not_cut_back", "file_not_packed",
 }  # fmt: skip
@@ -74,10 +75,13 @@ def test_generated_pages_are_up_to_date() -> None:
         ("Delivery", Delivery, set[str]()),
         ("Cleansing", RuleFields, set[str]()),
         ("Mapping", MappingFields, set[str]()),
+        ("Specification", specification.Fields, set[str]()),
+        ("Actions", Actions, set[str]()),
+        ("Properties", Property, set[str]()),
     ],
 )
 def test_every_field_of_the_configuration_is_explained(title: str, kind: type[msgspec.Struct], own: set[str]) -> None:
-    rows = {row[0].strip("`"): row for row in _table("configuration.md", title)}
+    rows = {name.strip("`"): row for row in _table("configuration.md", title) for name in row[0].split(", ")}
     fields = {field.name: field for field in msgspec.structs.fields(kind) if field.name not in own}
     assert set(rows) == set(fields)
     for name, field in fields.items():

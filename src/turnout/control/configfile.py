@@ -9,7 +9,7 @@ from typing import cast, get_args
 
 import msgspec
 
-from turnout.control import cleansing, enrichment
+from turnout.control import cleansing, enrichment, specification
 from turnout.control.alerts.rules import read as read_alerts
 from turnout.control.changes import Findings
 from turnout.control.configuration.secrets import Secrets
@@ -24,6 +24,7 @@ from turnout.model.config import Delivery, Destination, IpMode, Snapshot, Source
 from turnout.model.enrichment import DataStore, Enrichment
 from turnout.model.errors import ConfigError, Problem
 from turnout.model.sampling import Mode
+from turnout.model.specification import Specification
 
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#\sA-Z]+")
@@ -55,6 +56,7 @@ _SITE_FIELDS = {
     "alerts": dict,
     "stores": dict,
     "enrichments": list,
+    "specification": dict,
     "inspector": dict,
 }
 _DESTINATION_FIELDS = {
@@ -101,6 +103,7 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
     alerts: dict[str, Alert] = {}
     stores: dict[str, DataStore] = {}
     enrichments: list[Enrichment] = []
+    specifications: dict[str, Specification] = {}
     sampling: dict[str, Mode] = {}
     sites = root.get("sites") or {}
     if not isinstance(sites, dict) or not sites:
@@ -121,6 +124,8 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
             stores[store.ref] = store
         listed = cast("list[object]", members.get("enrichments", []))
         enrichments += enrichment.read_enrichments(site, listed, path, sources, stores, findings)
+        if (read_specification := specification.read(members, path, findings)) is not None:
+            specifications[site] = read_specification
         for name, destination in _members(members, "destinations", path, problems):
             where = join(f"{path}.destinations", name)
             read = _destination(site, name, destination, where, sources, Findings(problems, warnings))
@@ -144,6 +149,7 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
         alerts=alerts,
         stores=stores,
         enrichments=tuple(enrichments),
+        specifications=specifications,
         sampling={site: mode for site, mode in sampling.items() if mode != "auto"},
         warnings=tuple(warnings),
     )

@@ -1,9 +1,10 @@
 """What a site says its events look like, and what to do with those that do not (`processing.md` §5.1, §5.2)."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 Missing = Literal["accept", "ignore", "reject"]
 Misfit = Literal["accept", "omit", "reject"]
@@ -18,6 +19,9 @@ FormatName = Literal[
     "date", "e164", "email", "iana_tz", "iso3166-1", "iso4217", "iso8601", "lang", "md5_hex", "ms_timestamp",
     "sha256_hex", "url", "uuid",
 ]  # fmt: skip
+
+Count = Annotated[int, Meta(ge=0)]
+Label = Annotated[str, Meta(max_length=255)]
 
 
 class Actions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,18 +52,18 @@ class Property(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     required: bool | None = None
     nullable: bool = False
     """Whether null is a value; everywhere else null is the same as missing."""
-    format: str | None = None
+    format: FormatName | None = None
     enum: tuple[str | int | float, ...] = ()
     pattern: str | None = None
-    min_length: int | None = None
-    max_length: int | None = None
+    min_length: Count | None = None
+    max_length: Count | None = None
     minimum: int | float | None = None
     maximum: int | float | None = None
-    min_items: int | None = None
-    max_items: int | None = None
+    min_items: Count | None = None
+    max_items: Count | None = None
     pii: bool = False
     """Whether it tells who a person is."""
-    label: str = ""
+    label: Label = ""
     description: str = ""
 
     @property
@@ -72,7 +76,7 @@ class EventSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_default
     """An event of the site, or what it adds to a standard one. Properties are by path: `items.product.price`."""
 
     properties: Mapping[str, Property] = {}
-    label: str = ""
+    label: Label = ""
     description: str = ""
 
 

@@ -172,7 +172,10 @@ def _length(at: str, whole: ListRule) -> Callable[[int], Finding | None] | None:
 
 def _distinct(values: list[object]) -> list[object]:
     """The first of equal values, in order. A number and its text differ, as do 1 and true."""
-    return list({_encode(value): value for value in reversed(values)}.values())[::-1]
+    first: dict[bytes, object] = {}
+    for value in values:
+        first.setdefault(_encode(value), value)
+    return list(first.values())
 
 
 def _under(path: str, finding: Finding) -> Finding:

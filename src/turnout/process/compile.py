@@ -106,7 +106,7 @@ class Compiler:
             return checkers.object_of(at, fields, strict=shape.strict, omit=omit, strangers=own)
         convert, (exact, *_) = _SCALARS[kind]
         checker = checkers.typed(at, convert, kind, omit=omit)
-        if (form := formats.of(listed)) is None:
+        if (form := formats.of(listed, kind)) is None:
             return checker
         # An empty text says "nothing to tell", as the referrer of a direct visit.
         may_be_empty = isinstance(listed, Listed) and not (self._demanding and shape.required)
@@ -114,7 +114,7 @@ class Compiler:
 
 
 def _plain(kind: str, listed: Property) -> type | None:
-    return _SCALARS[kind][1][0] if kind in _SCALARS and formats.of(listed) is None else None
+    return _SCALARS[kind][1][0] if kind in _SCALARS and formats.of(listed, kind) is None else None
 
 
 def _types(kind: str) -> tuple[type, ...]:

@@ -67,30 +67,39 @@ FORMATS: dict[str, Format] = {
 """By the name in a specification."""
 
 
-def of(property: Property) -> Format | None:
-    """All rules on a value of this property as one, or None if it has none. Raises `PatternError`.
+TEXTS, NUMBERS = ("string", "id"), ("number", "integer")
+TIME = "ms_timestamp"
+"""The one format that numbers have too."""
 
-    Whether each rule fits the property's type was checked when the specification was read.
-    """
-    rules = list(_rules(property))
+
+def of(property: Property, kind: str) -> Format | None:
+    """All rules on a value of this property and this kind as one, or None if it has none. Raises `PatternError`."""
+    rules = [*_rules(property, kind)]
     if len(rules) < 2:
         return rules[0] if rules else None
     tests = [rule.test for rule in rules]
     return Format(lambda value: all(test(value) for test in tests), " and ".join(rule.message for rule in rules))
 
 
-def _rules(property: Property) -> Iterator[Format]:
-    low, high = property.minimum, property.maximum
-    if property.format is not None:
+def _rules(property: Property, kind: str) -> Iterator[Format]:
+    if property.format is not None and (kind in TEXTS or (kind in NUMBERS and property.format == TIME)):
         yield FORMATS[property.format]
-    if property.enum:
+    if property.enum and kind in (*TEXTS, *NUMBERS):
         yield _one_of(property.enum)
+    yield from _on_texts(property) if kind in TEXTS else _on_numbers(property) if kind in NUMBERS else ()
+
+
+def _on_texts(property: Property) -> Iterator[Format]:
     if property.pattern is not None:
         yield _found(property.pattern)
     if property.min_length is not None:
         yield _longer(property.min_length)
     if property.max_length is not None:
         yield _shorter(property.max_length)
+
+
+def _on_numbers(property: Property) -> Iterator[Format]:
+    low, high = property.minimum, property.maximum
     if low is not None and high is not None:
         yield Format(lambda value: low <= value <= high, f"a value from {low} to {high}")
     elif low is not None:

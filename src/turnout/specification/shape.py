@@ -16,7 +16,10 @@ from turnout.specification.catalogue import CATALOGUE, STANDARD, Listed, Rule
 
 EXEMPT = "context"
 """Libraries, the collector and the pipeline write here: nothing in it counts as unspecified."""
-_HASHES = ("md5", "sha256")
+_HASHES: Mapping[str, Property] = {
+    "md5": Property(type="string", format="md5_hex"),
+    "sha256": Property(type="string", format="sha256_hex"),
+}
 
 
 class ShapeError(Exception):
@@ -47,7 +50,6 @@ class Shape(NamedTuple):
 Members = Mapping[str, Shape]
 
 _IMPLIED = Shape(Property(type="object"), required=False, members={})
-_ANY = Property(type="any")
 
 
 class EventShape(NamedTuple):
@@ -102,15 +104,19 @@ def merged(several: Iterable[Members]) -> dict[str, Shape]:
             known = found.get(name)
             if known is None:
                 found[name] = shape._replace(required=False, members=merged([shape.members]))
-            elif not _alike(known.property, shape.property):
-                found[name] = Shape(_ANY, False, {})
-            elif shape.members:
-                found[name] = known._replace(members=merged([known.members, shape.members]))
+            else:
+                members_of_both = merged([known.members, shape.members])
+                found[name] = Shape(_shared(known.property, shape.property), False, members_of_both)
     return found
 
 
-def _alike(one: Property, other: Property) -> bool:
-    return msgspec.structs.replace(one, required=None) == msgspec.structs.replace(other, required=None)
+def _shared(one: Property, other: Property) -> Property:
+    """What holds for both."""
+    if msgspec.structs.replace(one, required=None) == msgspec.structs.replace(other, required=None):
+        return one
+    if one.kinds == other.kinds:
+        return Property(type=one.type, nullable=one.nullable or other.nullable)
+    return Property(type="any")
 
 
 def find(members: Members, path: str) -> Shape | None:
@@ -127,11 +133,10 @@ class Shapes:
         self._specification = specification
         self._laid: dict[tuple[int, str], tuple[Members, dict[str, Shape]]] = {}
         """By the identity of the structure that was overlaid, and its place."""
-        self._definitions: Members = {}
-        tree: dict[str, Shape] = {}
+        self._definitions: dict[str, Shape] = {}
         for path in sorted(specification.properties, key=_depth):
-            self._put(tree, path, specification.properties[path])
-        self._definitions = tree
+            _define(self._definitions, path, specification.properties[path])
+            self._declared(path)
 
     def of(self, name: str) -> EventShape | None:
         """The shape of the events of this name; None if the specification has none."""
@@ -141,9 +146,9 @@ class Shapes:
             return None
         if known is None:
             known = EventShape(structure("event"))
-        if own is None:
-            return known._replace(members=self._overlaid(known.members))
         members = self._overlaid(known.members)
+        if own is None:
+            return known._replace(members=members)
         for path in sorted(own.properties, key=_depth):
             self._put(members, path, own.properties[path])
         waived = {path for path, one in own.properties.items() if one.required is False}
@@ -158,9 +163,10 @@ class Shapes:
     def common(self) -> EventShape:
         """Every property that is declared anywhere, none required; where declarations differ it may be anything."""
         known = standard_properties() if self._specification.standard else structure("event")
+        defined = {name: shape for name in self._definitions if (shape := self._declared(name)) is not None}
         each = (self.of(name) for name in self._specification.events)
         own = [shape.members for shape in each if shape is not None]
-        return EventShape(merged([self._overlaid(known), merged([self._definitions]), *own]))
+        return EventShape(merged([self._overlaid(known), defined, *own]))
 
     def _overlaid(self, members: Members) -> dict[str, Shape]:
         """An event's members with the site's definitions of those that it has."""
@@ -172,30 +178,27 @@ class Shapes:
         return laid
 
     def _laid_over(self, shape: Shape, definition: Shape | None, path: str) -> Shape:
-        if definition is None or definition.property is _IMPLIED.property:
-            top = shape
-        else:
-            required = definition.property.required
-            top = shape._replace(
-                property=definition.property, required=shape.required if required is None else required, strict=True
-            )
+        entry, inner = (definition.property, definition.members) if definition is not None else (Property(), {})
+        top = shape if entry.required is None else shape._replace(required=entry.required)
+        if entry.type:
+            top = top._replace(property=entry, strict=True)
         if not top.holds_objects:
-            if definition is not None and definition.members:
-                inner = f"{path}.{next(iter(definition.members))}"
-                raise _leads_through(inner, path, top)
+            if inner:
+                raise _leads_through(f"{path}.{next(iter(inner))}", path, top)
             return top._replace(members={})
         kept = self._laid.get((id(shape.members), path))
         if kept is None:
             inside = dict(shape.members)
-            for name, one in (definition.members if definition is not None else {}).items():
-                inside[name] = self._laid_over(inside[name], one, f"{path}.{name}") if name in inside else one
+            for name, one in inner.items():
+                here = f"{path}.{name}"
+                inside[name] = self._laid_over(inside[name], one, here) if name in inside else _placed(one, here)
             if path == "user":
                 _add_hashes(inside)
             kept = self._laid[id(shape.members), path] = (shape.members, inside)
         return top._replace(members=kept[1])
 
     def _put(self, members: dict[str, Shape], path: str, entry: Property, above: str = "") -> None:
-        """Write a property into a tree; `path` leads on from `above`. Objects that are missing on the way are made."""
+        """Write a property into an event; `path` leads on from `above`. Objects that are missing are made."""
         name, dot, rest = path.partition(".")
         here = f"{above}.{name}" if above else name
         known = members.get(name)
@@ -214,18 +217,47 @@ class Shapes:
             return
         declared = known or self._declared(here)
         if declared is None:
-            raise ShapeError(here, "has no type, and is not defined elsewhere", "give it a type here")
-        if declared.property is _ANY:
-            raise ShapeError(here, "differs between the standard events", "give it a type here")
+            raise _undefined(here)
         members[name] = declared._replace(required=required)
 
     def _declared(self, path: str) -> Shape | None:
-        """What a property is that an event names for the first time: the site's definition, or the standard one."""
-        return find(self._definitions, path) or find(standard_properties(), path)
+        """What a property is that an event names for the first time: what the site and the standard events say."""
+        definition, known = find(self._definitions, path), find(standard_properties(), path)
+        if known is not None:
+            return self._laid_over(known, definition, path)
+        return _placed(definition, path) if definition is not None else None
+
+
+def _define(definitions: dict[str, Shape], path: str, entry: Property, above: str = "") -> None:
+    """Add a definition to a tree of them. One without a type keeps that of what it is laid over."""
+    name, dot, rest = path.partition(".")
+    here = f"{above}.{name}" if above else name
+    known = definitions.get(name, Shape(Property(), False, {}))
+    if not dot:
+        definitions[name] = known._replace(property=entry)
+        return
+    if known.property.type and not known.holds_objects:
+        raise _leads_through(f"{here}.{rest}", here, known)
+    inside = dict(known.members)
+    _define(inside, rest, entry, here)
+    definitions[name] = known._replace(members=inside)
+
+
+def _placed(definition: Shape, path: str) -> Shape:
+    """A definition where nothing was before."""
+    members = {name: _placed(one, f"{path}.{name}") for name, one in definition.members.items()}
+    entry = definition.property
+    if not entry.type and not members:
+        raise _undefined(path)
+    return Shape(entry if entry.type else _IMPLIED.property, bool(entry.required), members)
 
 
 def _depth(path: str) -> int:
     return path.count(".")
+
+
+def _undefined(path: str) -> ShapeError:
+    return ShapeError(path, "has no type, and is not defined elsewhere", "give it a type here")
 
 
 def _leads_through(path: str, through: str, shape: Shape) -> ShapeError:
@@ -236,7 +268,6 @@ def _leads_through(path: str, through: str, shape: Shape) -> ShapeError:
 def _add_hashes(members: dict[str, Shape]) -> None:
     """Any text about a user may be sent as its hash instead (`events.md`)."""
     for name, shape in list(members.items()):
-        if shape.property.kinds == ("string",) and not name.endswith(_HASHES):
-            for kind in _HASHES:
-                hashed = Property(type="string", format=f"{kind}_hex")
+        if shape.property.kinds == ("string",) and not name.endswith(tuple(_HASHES)):
+            for kind, hashed in _HASHES.items():
                 members.setdefault(f"{name}_{kind}", Shape(hashed, False, {}))
