@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -35,12 +36,15 @@ from turnout.destinations.interface import Destination as OpenDestination
 from turnout.log.interface import Commit, Log
 from turnout.log.sqlite import SqliteLog
 from turnout.model.clock import now_ms
-from turnout.model.config import Destination, Snapshot
+from turnout.model.config import Destination, Snapshot, Source
 from turnout.model.errors import LogUnavailableError
 from turnout.model.event import ACCEPTED, PROCESSED
 from turnout.model.facts import Facts
 from turnout.receipts.store import Store
 from turnout.settings import Settings, address
+
+if TYPE_CHECKING:
+    from turnout.judge import Judged
 
 GROUPS = {ACCEPTED: ["process"], PROCESSED: ["deliver"]}
 _FACTS_S = 0.5
@@ -227,7 +231,7 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
         return watcher.snapshot
 
     refresh()
-    world = World(settings, snapshot, lambda: open_log(settings))
+    world = World(settings, snapshot, lambda: open_log(settings), judge=_judge)
     keeper = Keeper(settings, world.inspector, lambda: open_log(settings), lambda: watcher.snapshot)
 
     def facts(found: Facts) -> None:
@@ -248,6 +252,12 @@ RUN: dict[str, Callable[[Settings, asyncio.Event], Coroutine[object, object, Non
     "worker": run_worker,
     "control": run_control,
 }
+
+
+def _judge(snapshot: Snapshot, source: Source, body: bytes, now_ms: int) -> "tuple[int, list[Judged]]":
+    from turnout.judge import judge  # noqa: PLC0415 - the standard catalogue, and only when somebody asks
+
+    return judge(snapshot, source, body, now_ms)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from turnout.control.api import (
     me,
     notifications,
     sources,
+    validation,
 )
 from turnout.control.api.operation import Operation
 
@@ -35,6 +36,7 @@ OPERATIONS: Sequence[Operation] = (
     inspector_lists.list_outgoing_of_destination,
     inspector_lists.count_facets,
     inspector.trace_event,
+    validation.validate_payload,
     delivery.list_pending,
     dead_letters.list_dead_letters,
     dead_letters.replay_dead_letters,

@@ -14,9 +14,13 @@ from turnout.control.configuration.store import Configurations
 from turnout.control.inspector.inspector import Inspector
 from turnout.log.interface import Log
 from turnout.model.clock import Clock, now_ms
-from turnout.model.config import Snapshot
+from turnout.model.config import Snapshot, Source
+from turnout.model.event import Processed, Received
 from turnout.receipts.store import Store
 from turnout.settings import Settings
+
+Judge = Callable[[Snapshot, Source, bytes, int], tuple[int, list[tuple[Received, list[Processed]]]]]
+"""What would become of a payload that a source sends now (`turnout.judge`): control does not know the stages."""
 
 
 class World:
@@ -28,9 +32,10 @@ class World:
         snapshot: Callable[[], Snapshot],
         open_log: Callable[[], Log],
         clock: Clock = now_ms,
+        judge: Judge | None = None,
     ) -> None:
         self.settings, self.snapshot, self.clock = settings, snapshot, clock
-        self._open_log = open_log
+        self._open_log, self._judge = open_log, judge
         self.database = Database.of(settings.data_dir)
         self.tokens = Tokens(self.database)
         self.activity = Activity(self.database)
@@ -51,6 +56,13 @@ class World:
         """The receipts alone. Raises `ReceiptsUnavailableError`."""
         with contextlib.closing(Store(self.settings.state_path)) as store:
             yield store
+
+    def judge(
+        self, snapshot: Snapshot, source: Source, body: bytes, now_ms: int
+    ) -> tuple[int, list[tuple[Received, list[Processed]]]]:
+        """See `Judge`."""
+        assert self._judge is not None, "this world was made without the stages"
+        return self._judge(snapshot, source, body, now_ms)
 
     def link(self, kind: Kind, ref: str) -> str:
         """Where people find this in the API; empty if nobody has said where they reach it."""
