@@ -57,6 +57,8 @@ _NO_CODES = {
     "sha256_hex", "commit_us", "omit_silently",
     # lines of the server's log
     "file_not_cut_back", "file_not_packed",
+    # indexes of the receipts
+    "dead_reason",
 }  # fmt: skip
 """Words of the code that look like codes. Whoever adds a word adds it here, or to the page."""
 

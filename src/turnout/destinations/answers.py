@@ -32,9 +32,14 @@ def result_of(response: Response, secrets: Iterable[str] = ()) -> Result:
     if 200 <= status < 300:
         return DELIVERED
     detail = _detail(response, secrets)
-    if status in _RETRYABLE or 500 <= status < 600:
+    if is_retryable(status):
         return Result("retry", reason_of(status), detail, retry_after_s(response.headers))
     return Result("error", reason_of(status), detail)
+
+
+def is_retryable(status: int) -> bool:
+    """Whether another attempt may help after this answer."""
+    return status in _RETRYABLE or 500 <= status < 600
 
 
 def reason_of(status: int) -> str:

@@ -75,6 +75,33 @@ def dead_count(store: Store, destination: int, span: Span) -> int:
     return count
 
 
+def dead_of_reason(
+    store: Store, destination: int, code: int, reason: str, until_ms: int, size: int
+) -> list[DeadLetter]:
+    """The newest dead letters with this code and reason that died before a time (ms), whole, the newest first."""
+    rows = store.db.execute(
+        "SELECT offset, event_id, name, payload, user_key, received_ms, code, reason, detail, attempts, died_ms, source"
+        " FROM dead WHERE destination=? AND code=? AND reason=? AND died_ms<?"
+        " ORDER BY died_ms DESC, offset DESC LIMIT ?",
+        (destination, code, reason, until_ms, size),
+    )
+    return [DeadLetter(*row) for row in rows]
+
+
+def dead_count_of_reason(store: Store, destination: int, code: int, reason: str) -> int:
+    """How many dead letters have this code and reason."""
+    sql = "SELECT count(*) FROM dead WHERE destination=? AND code=? AND reason=?"
+    count: int = store.db.execute(sql, (destination, code, reason)).fetchone()[0]
+    return count
+
+
+def last_death_ms(store: Store, destination: int, code: int, reason: str, until_ms: int) -> int | None:
+    """When the last event with this code and reason died before a time (ms)."""
+    sql = "SELECT max(died_ms) FROM dead WHERE destination=? AND code=? AND reason=? AND died_ms<?"
+    last: int | None = store.db.execute(sql, (destination, code, reason, until_ms)).fetchone()[0]
+    return last
+
+
 def oldest_pending_ms(store: Store, destination: int) -> int | None:
     """When the event that came first of those in the ledger was received."""
     sql = "SELECT received_ms FROM ledger WHERE destination=? ORDER BY offset LIMIT 1"

@@ -79,8 +79,9 @@ INSERT INTO indexed SELECT coalesce(max(next), 0)
     "attempts": """
 CREATE TABLE attempts (seq INTEGER PRIMARY KEY AUTOINCREMENT, total INTEGER NOT NULL, body BLOB NOT NULL)
 """,
+    "dead_reason": "CREATE INDEX dead_reason ON dead (destination, code, reason, died_ms, offset)",
 }
-"""Came within format 1, each behind the name of a table that tells whether it is there.
+"""Came within format 1, each behind the name of a table or index that tells whether it is there.
 
 What an old file has in its ledger and among its dead letters is counted from then on; what has ended before is not.
 """

@@ -48,7 +48,9 @@ class Kind(msgspec.Struct, frozen=True):
 
 KINDS: Mapping[int, Kind] = {
     400: Kind(
-        "bad-request", "The request is not valid", ("INVALID_JSON", "INVALID_PARAMETER", "PROPERTY_NOT_SEARCHABLE")
+        "bad-request",
+        "The request is not valid",
+        ("INVALID_JSON", "INVALID_PARAMETER", "PROPERTY_NOT_SEARCHABLE", "PERIOD_TOO_LONG"),
     ),
     401: Kind(
         "unauthenticated",
