@@ -3,6 +3,7 @@
 A new operation is in here as soon as it is in the table, and it can't be reachable without being there.
 """
 
+import asyncio
 import importlib
 import itertools
 import pkgutil
@@ -154,7 +155,7 @@ def test_the_port_has_no_route_beside_the_table_but_the_open_ones(tmp_path: Path
     world = World(settings, lambda: EMPTY, lambda: pytest.fail("nobody asks"))
     routes = {
         (method, route.path_format)
-        for route in control_app(settings, world).routes
+        for route in control_app(settings, world, asyncio.Event()).routes
         for method in getattr(route, "methods", ())
         if method != "OPTIONS"
     }

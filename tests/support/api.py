@@ -68,7 +68,9 @@ def call(
         connection.request(method, path, data, sent | (headers or {}))
         response = connection.getresponse()
         names = {name.lower(): value for name, value in response.getheaders()}
-        return Reply(response.status, names, response.read())
+        # Of an answer that goes on, only how it begins.
+        goes_on = names.get("content-type", "").startswith("text/event-stream")
+        return Reply(response.status, names, b"" if goes_on else response.read())
     finally:
         connection.close()
 

@@ -19,8 +19,8 @@ from turnout.model.clock import now_ms
 from turnout.settings import Settings, address
 
 
-def control_app(settings: Settings, world: World) -> Litestar:
-    """The ASGI application."""
+def control_app(settings: Settings, world: World, stop: asyncio.Event) -> Litestar:
+    """The ASGI application. `stop` ends the answers that go on."""
 
     @get("/healthy", media_type=MediaType.TEXT, sync_to_thread=False)
     def healthy() -> str:
@@ -38,7 +38,7 @@ def control_app(settings: Settings, world: World) -> Litestar:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return Litestar(
-        [healthy, ready, figures, *shell.handlers(Api(world, OPERATIONS), OPERATIONS)],
+        [healthy, ready, figures, *shell.handlers(Api(world, OPERATIONS), OPERATIONS, stop)],
         openapi_config=None,
         exception_handlers={HTTPException: shell.unrouted},
         request_max_body_size=shell.BODY_BYTES,
@@ -57,7 +57,7 @@ async def serve_control(settings: Settings, world: World, stop: asyncio.Event) -
     # Bound here, because uvicorn would end the process instead of raising.
     listener = socket.create_server(address(settings.control), family=_family(settings.control), backlog=128)
     config = uvicorn.Config(
-        control_app(settings, world),
+        control_app(settings, world, stop),
         log_level="warning",
         lifespan="off",
         timeout_graceful_shutdown=2,

@@ -9,7 +9,8 @@ import dataclasses
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -20,12 +21,14 @@ from turnout.control.access.logins import Logins
 from turnout.control.access.token import Token
 from turnout.control.api.checking import read_body, read_query
 from turnout.control.api.documents import LARGEST_ID, Nothing, Single
-from turnout.control.api.operation import AnyCall, Call, Operation, missing_scope, twins
+from turnout.control.api.operation import AnyCall, Call, Feed, Operation, missing_scope, twins
 from turnout.control.api.problems import ApiError, Fault, failure, not_found, problem
 from turnout.control.api.repeats import Answer, Claim, Repeats
 from turnout.control.api.world import World
 from turnout.model.errors import ControlUnavailableError, LogUnavailableError, ReceiptsUnavailableError
 
+_STREAMED = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+"""Proxies are not to wait for more."""
 JSON, JSON_API, PROBLEM = "application/json", "application/vnd.api+json", "application/problem+json"
 _UNAVAILABLE = (ControlUnavailableError, LogUnavailableError, ReceiptsUnavailableError, sqlite3.Error, OSError)
 
@@ -44,6 +47,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
+A = TypeVar("A")
+
+
+class Stream(NamedTuple):
+    """An answer that goes on, with status 200."""
+
+    headers: Mapping[str, str]
+    feed: Feed
+
+
 class Api:
     """Answers for every operation of a table. Safe in threads."""
 
@@ -55,9 +68,16 @@ class Api:
         self._changing = threading.Lock()
 
     def answer(self, operation: Operation, request: Request) -> Answer:
-        """Never raises."""
+        """The answer of an operation that gives a document or nothing. Never raises."""
+        return self._guarded(operation, request, self._answer)
+
+    def stream(self, operation: Operation, request: Request) -> Stream | Answer:
+        """The answer of an operation that gives a `Feed`, or why there is none. Never raises."""
+        return self._guarded(operation, request, self._stream)
+
+    def _guarded(self, operation: Operation, request: Request, do: Callable[[Operation, Request], A]) -> A | Answer:
         try:
-            return self._answer(operation, request)
+            return do(operation, request)
         except ApiError as error:
             return refusal(error, request)
         except _UNAVAILABLE as error:
@@ -68,13 +88,18 @@ class Api:
             log.exception("request failed", operation=operation.name, request_id=request.id)
             return refusal(failure(500, "SERVER_ERROR", "this should not happen; the server's log tells more"), request)
 
-    def _answer(self, operation: Operation, request: Request) -> Answer:
+    def _stream(self, operation: Operation, request: Request) -> Stream:
+        feed = operation.run(self._call(operation, request))
+        return Stream({**_headers(request), **_STREAMED}, cast("Feed", feed))
+
+    def _call(self, operation: Operation, request: Request) -> AnyCall:
+        """The call that a request is, admitted and read."""
         now_ms = self._world.clock()
         token = self._admitted(operation, request, now_ms)
         if operation.takes_body and (request.body or operation.needs_body):
             _check_media_type(request.headers)
         pairs = parse_qsl(request.url.partition("?")[2], keep_blank_values=True)
-        call: AnyCall = Call(
+        return Call(
             world=self._world,
             token=token,
             site=request.params.get("site", ""),
@@ -84,7 +109,11 @@ class Api:
             url=request.url,
             address=request.address,
             now_ms=now_ms,
+            last_event_id=request.headers.get("last-event-id", ""),
         )
+
+    def _answer(self, operation: Operation, request: Request) -> Answer:
+        call = self._call(operation, request)
         if operation.method == "GET":
             return _unless_known(operation, _success(operation, call, request), request)
         if operation.method == "POST" and "idempotency-key" in request.headers:

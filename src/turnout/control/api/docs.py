@@ -157,7 +157,9 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[s
 
 
 def _content(holder: Tree) -> Tree:
-    return _tree(_tree(_tree(holder["content"])["application/json"])["schema"])
+    """The schema of a body; all of its media types have the same."""
+    first = next(iter(_tree(holder["content"]).values()))
+    return _tree(_tree(first)["schema"])
 
 
 def _prose(text: object) -> str:

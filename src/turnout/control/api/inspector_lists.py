@@ -16,6 +16,7 @@ from turnout.control.api.inspector_query import (
     IncomingQuery,
     OutgoingQuery,
     Question,
+    StreamQuery,
     page_of,
     question,
     span_of,
@@ -158,7 +159,7 @@ def count_facets(call: Call[EitherQuery, Nothing]) -> Single[FacetsAttributes]:
     return Single(Resource(type="inspector/facets", id=direction, attributes=attributes))
 
 
-def either(call: Call[EitherQuery, Nothing]) -> Question:
+def either(call: Call[EitherQuery, Nothing] | Call[StreamQuery, Nothing]) -> Question:
     """What is asked of one direction. Raises `ApiError` 400 for filters that this one does not have."""
     query = call.query
     if query.direction == "incoming":

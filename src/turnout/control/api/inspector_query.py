@@ -135,6 +135,12 @@ class EitherQuery(AttemptFilters, frozen=True, kw_only=True):
     )
 
 
+class StreamQuery(EitherQuery, frozen=True, kw_only=True):
+    """Records of one direction, and how much of them."""
+
+    fields: Annotated[Fields, _full] = "summary"
+
+
 class Question(NamedTuple):
     """What is sought, from when to when, and whether personal data decides about it."""
 

@@ -9,7 +9,7 @@ import msgspec
 
 from turnout.control.access.scopes import SCOPES
 from turnout.control.api.documents import LARGEST_ID, Listing, Nothing, Single
-from turnout.control.api.operation import Operation, twins
+from turnout.control.api.operation import Feed, Operation, twins
 from turnout.control.api.problems import KINDS, Problem
 from turnout.control.api.schemas import anything
 
@@ -54,14 +54,14 @@ def document(operations: Sequence[Operation]) -> dict[str, object]:
     """The document as a tree of dicts."""
     kinds: list[object] = [Problem]
     for one in operations:
-        kinds += [*([one.answer] if one.answer is not None else []), *([one.body] if one.takes_body else [])]
+        kinds += [*([one.document] if one.document is not None else []), *([one.body] if one.takes_body else [])]
     references, components = msgspec.json.schema_components(kinds, schema_hook=anything, ref_template=_REF)
     schemas = iter(references)
     refused: dict[str, object] = {"content": {"application/problem+json": {"schema": next(schemas)}}}
     guarded = twins(operations)
     paths: dict[str, dict[str, object]] = {}
     for one in operations:
-        answer = next(schemas) if one.answer is not None else None
+        answer = next(schemas) if one.document is not None else None
         body = next(schemas) if one.takes_body else None
         described = _operation(one, body, guarded)
         described["responses"] = {
@@ -114,7 +114,9 @@ def _successes(
     one: Operation, answer: Mapping[str, object] | None, operations: Sequence[Operation]
 ) -> dict[str, object]:
     done: dict[str, object] = {"description": "Done."}
-    if answer is not None:
+    if one.answer is Feed:
+        done["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+    elif answer is not None:
         done["content"] = {kind: {"schema": answer} for kind in _MEDIA}
     found: dict[str, object] = {}
     if one.takes_dry_run and one.status != 200:

@@ -16,7 +16,7 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -46,6 +46,8 @@ class Call(Generic[Q, B]):
     """Path and query, for links."""
     address: str
     now_ms: int
+    last_event_id: str = ""
+    """Of the header of that name: where a stream of events goes on."""
 
     def require(self, scope: str) -> None:
         """Raise `ApiError` 403 if the token lacks a scope that only some calls need."""
@@ -70,7 +72,17 @@ class Call(Generic[Q, B]):
 
 AnyCall = Call[Any, Any]
 """For what serves operations of all types."""
-Run = Callable[[AnyCall], msgspec.Struct | None]
+
+
+class Feed(Protocol):
+    """What an operation gives that goes on: server-sent events, asked for again and again."""
+
+    def read(self) -> bytes | None:
+        """What is new, empty if nothing is; None ends it. Quick, and bounded in size. May raise what operations do."""
+        ...
+
+
+Run = Callable[[AnyCall], msgspec.Struct | Feed | None]
 """Any, because each takes a call of its own types; `Operation` knows which."""
 
 
@@ -88,10 +100,15 @@ class Operation:
     query: type[msgspec.Struct]
     body: type[msgspec.Struct]
     answer: object
-    """A `Single`, a `Listing`, or None."""
+    """A `Single`, a `Listing`, `Feed` for a stream of events, or None."""
     status: int
     etag: bool
     run: Run
+
+    @property
+    def document(self) -> object:
+        """The answer if it is a document of JSON, else None."""
+        return None if self.answer is Feed else self.answer
 
     @property
     def takes_body(self) -> bool:

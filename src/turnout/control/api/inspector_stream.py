@@ -1,0 +1,114 @@
+"""Records as they are made, as server-sent events (`config-api.md` C4).
+
+What must stay true: a client that comes again with the id of the last event it got misses none and gets none twice;
+one that reads slowly costs one batch of memory, because the next is looked for when the last is sent.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from turnout.control.api import integrations
+from turnout.control.api.documents import Nothing, Resource
+from turnout.control.api.inspector_lists import (
+    either,
+    incoming_check,
+    incoming_resources,
+    looking,
+    outgoing_check,
+    search,
+)
+from turnout.control.api.inspector_query import Question, StreamQuery
+from turnout.control.api.inspector_records import Looker, outgoing_resource, seq_in
+from turnout.control.api.operation import Call, Feed, operation
+from turnout.control.api.problems import failure
+from turnout.control.inspector import incoming, outgoing
+from turnout.control.inspector.store import Series
+
+_AT_ONCE = 50
+_EXAMINED = 5_000
+_CHECKED_MS = 5_000
+"""How often it is looked whether the token still opens this."""
+_PREFIXES = {"incoming": "in_", "outgoing": "out_"}
+
+
+@operation("GET", "/v2/{site}/inspector/stream", scope="inspector:read", tag="Inspector")
+def stream_records(call: Call[StreamQuery, Nothing]) -> Feed:
+    """Records as they are made, as server-sent events: what the lists give, one by one, oldest first.
+
+    Begins with what happens now, or behind the record that the header `Last-Event-ID` names, as browsers send it when
+    a connection broke. Ends when the token does. 32 such answers go on at the same time; more get 429.
+    """
+    asked = either(call)
+    inspector = call.world.inspector
+    series = inspector.incoming if call.query.direction == "incoming" else inspector.outgoing
+    start = series.newest()
+    if call.last_event_id:
+        found = seq_in(call.last_event_id, _PREFIXES[call.query.direction])
+        if found is None:
+            raise failure(400, "INVALID_PARAMETER", "Last-Event-ID is no id of a record of this direction")
+        start = found
+    full = call.query.fields == "full"
+    looker = looking(call, full=full, personal=asked.personal, subject="", action=f"{call.query.direction}.stream")
+    return Records(call, series, asked, looker, start)
+
+
+class Records:
+    """See `Feed`. For one client."""
+
+    def __init__(
+        self, call: Call[StreamQuery, Nothing], series: Series, asked: Question, looker: Looker, start: int
+    ) -> None:
+        self._call, self._series, self._asked, self._looker = call, series, asked, looker
+        self._seen = start
+        self._check_at_ms = 0
+        self._begun = False
+
+    def read(self) -> bytes | None:
+        if not self._is_open():
+            return None
+        head = b"" if self._begun else b"retry: 2000\n\n"
+        self._begun = True
+        newest = self._series.newest()
+        if newest <= self._seen:
+            return head
+        looker = msgspec.structs.replace(self._looker, numbers=integrations.numbers(self._call))
+        asked = self._asked._replace(span=self._asked.span._replace(above=self._seen, below=newest + 1))
+        resources, resume = self._resources(asked, looker)
+        self._seen = newest if resume is None else resume
+        return head + b"".join(map(_event, resources))
+
+    def _resources(self, asked: Question, looker: Looker) -> tuple[Sequence[Resource[Any]], int | None]:
+        call = self._call
+        if call.query.direction == "incoming":
+            came = search(
+                self._series, asked, incoming.decode, incoming_check(call, asked), _AT_ONCE,
+                oldest_first=True, examined=_EXAMINED,
+            )  # fmt: skip
+            return incoming_resources(call, came.items, looker), came.resume
+        went = search(
+            self._series, asked, outgoing.decode, outgoing_check(call, asked), _AT_ONCE,
+            oldest_first=True, examined=_EXAMINED,
+        )  # fmt: skip
+        return [outgoing_resource(one, looker) for one in went.items], went.resume
+
+    def _is_open(self) -> bool:
+        """Whether the token is still good and the site still there."""
+        world = self._call.world
+        now_ms = world.clock()
+        if now_ms < self._check_at_ms:
+            return True
+        self._check_at_ms = now_ms + _CHECKED_MS
+        found = world.tokens.find(self._call.token.id)
+        if found is None or self._call.site not in world.snapshot().sites:
+            return False
+        token, _ = found
+        expired = token.expires_ms is not None and token.expires_ms <= now_ms
+        good = self._call.token.scopes <= token.scopes and token.opens(self._call.site)
+        return good and not expired and token.revoked_ms is None
+
+
+def _event(resource: Resource[Any]) -> bytes:
+    data = msgspec.json.encode(resource)
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (str(resource.id).encode(), resource.type.encode(), data)
