@@ -16,12 +16,24 @@ def chain_for(snapshot: Snapshot, tally: Tally, shelf: Shelf | None = None) -> C
 
     `shelf` has the data stores; without it nothing is kept and nothing enriched.
     """
-    return (
-        *_cleansing(snapshot, "reception", tally),
+    between = (
         *(_enriching(snapshot, tally, shelf) if shelf is not None else ()),
         *_cleansing(snapshot, "after_enrichment", tally),
-        checking(snapshot),
     )
+    return (*_cleansing(snapshot, "reception", tally), *_checked(snapshot, between))
+
+
+def _checked(snapshot: Snapshot, between: Chain) -> Iterator[Step]:
+    """What is between, with the checks around it.
+
+    A specification judges values first, so that what enriches sees clean ones, and in the end what is required, which
+    may have been supplied (`processing.md` §1). With nothing between, both are one step.
+    """
+    twice = bool(snapshot.specifications and between)
+    if twice:
+        yield checking(snapshot, "before")
+    yield from between
+    yield checking(snapshot, "after" if twice else "once")
 
 
 def _cleansing(snapshot: Snapshot, timing: Timing, tally: Tally) -> Iterator[Step]:

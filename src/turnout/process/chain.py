@@ -63,6 +63,8 @@ class Draft(msgspec.Struct):
     derived_from: str = ""
     derived: list[Received] = []
     run: Run | None = None
+    violations: tuple[dict[str, object], ...] = ()
+    """What checks found, as the event says it."""
 
     def settle(self, status: Status) -> None:
         """Take this status unless the event already has a worse one (`processing.md` §5.3)."""

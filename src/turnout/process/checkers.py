@@ -92,6 +92,20 @@ def anything(value: object, findings: list[Finding]) -> object:
     return value
 
 
+def each_of(at: str, element: Checker) -> Checker:
+    """Every element of a list; what is no list passes unseen."""
+
+    def check(value: object, findings: list[Finding]) -> object:
+        for index, item in enumerate(value) if isinstance(value, list) else ():
+            found: list[Finding] = []
+            element(item, found)
+            if found:
+                _tell(f"{at}.{index}", found, findings)
+        return value
+
+    return check
+
+
 class ListRule(NamedTuple):
     """What holds for a list as a whole. `distinct`: repeated values are taken away."""
 

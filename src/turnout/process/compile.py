@@ -4,7 +4,7 @@ What is the same in many events, as `user`, is compiled once: shapes that are th
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from turnout.model.specification import Actions, Property, Specification
 from turnout.process import checkers, formats, values
@@ -27,6 +27,9 @@ _STRANGERS = {
     "omit_silently": Strangers(told=False, omitted=True),
 }
 
+Moment = Literal["once", "before", "after"]
+"""When an event is checked: once, or before it is enriched (its values), and again after (what is required)."""
+
 
 class EventChecker(NamedTuple):
     """What to run for one event name: `shape` over the whole event, then `rules`."""
@@ -38,8 +41,9 @@ class EventChecker(NamedTuple):
 class Compiler:
     """Makes the checks of one set of actions. Keeps what it made, so let go of it with the configuration."""
 
-    def __init__(self, actions: Actions, *, specified: bool) -> None:
+    def __init__(self, actions: Actions, *, specified: bool, moment: Moment = "once") -> None:
         """`specified`: elements are checked to the last, because what is there may be removed or refused."""
+        self._moment = moment
         self._demanding = actions.missing != "ignore"
         self._omit = actions.format == "omit"
         self._strangers = _STRANGERS[actions.properties]
@@ -48,18 +52,21 @@ class Compiler:
 
     def event(self, shape: EventShape, *, strangers: bool = True) -> EventChecker:
         """The check of an event. Without `strangers` it welcomes properties that the shape does not have."""
+        if self._moment == "after":
+            needed = _needed(shape.members, "") if self._demanding else {}
+            return EventChecker(checkers.object_of("", needed), tuple(self._rules(shape)))
         fields = self._fields("", shape.members, strangers)
         own = self._strangers if strangers else WELCOME
         return EventChecker(checkers.object_of("", fields, strangers=own), tuple(self._rules(shape)))
 
     def _rules(self, shape: EventShape) -> Iterator[EventRule]:
-        for rule in shape.rules if self._demanding else ():
+        for rule in shape.rules if self._demanding and self._moment != "before" else ():
             if rule.any_of_required:
                 yield checkers.any_required(rule.any_of_required)
             # What is required anyway is reported once.
             if names := [name for name in rule.then_required if not shape.members[name].required]:
                 yield checkers.required_with(rule.if_any_present, names)
-        if shape.one_currency:
+        if shape.one_currency and self._moment != "after":
             yield checkers.one_currency
 
     def _fields(self, at: str, members: Members, strangers: bool) -> dict[str, Field]:
@@ -85,7 +92,8 @@ class Compiler:
             check = checkers.unflagged(check)
         plain = _plain(listed.kinds[0], listed) if len(each) == 1 else None
         other_names = listed.other_names if isinstance(listed, Listed) else ()
-        return Field(check, plain, self._demanding and shape.required, listed.nullable, other_names)
+        required = self._demanding and self._moment != "before" and shape.required
+        return Field(check, plain, required, listed.nullable, other_names)
 
     def _kind(self, at: str, kind: str, shape: Shape, omit: bool, strangers: bool) -> Checker:
         listed = shape.property
@@ -113,6 +121,26 @@ class Compiler:
         return checkers.formatted(at, checker, exact, form, may_be_empty=may_be_empty, omit=omit)
 
 
+def _needed(members: Members, at: str) -> dict[str, Field]:
+    """Of an object's members those that are required, or in which something is."""
+    prefix = f"{at}." if at else ""
+    needed: dict[str, Field] = {}
+    for name, shape in members.items():
+        # Paths start anew inside a list: the list puts its own in front.
+        inside = _needed(shape.members, f"{prefix}{name}" if "object" in shape.property.kinds else "")
+        if not shape.required and not inside:
+            continue
+        check: Checker = checkers.anything
+        if inside:
+            check = checkers.object_of(f"{prefix}{name}", inside, strict=False)
+            if "object" not in shape.property.kinds:
+                check = checkers.each_of(f"{prefix}{name}", checkers.object_of("", inside, strict=False))
+        listed = shape.property
+        other_names = listed.other_names if isinstance(listed, Listed) else ()
+        needed[name] = Field(check, None, shape.required, listed.nullable, other_names)
+    return needed
+
+
 def _plain(kind: str, listed: Property) -> type | None:
     return _SCALARS[kind][1][0] if kind in _SCALARS and formats.of(listed, kind) is None else None
 
@@ -126,10 +154,10 @@ def _types(kind: str) -> tuple[type, ...]:
 class Checks:
     """The checks of a site in one environment: `of` an event name."""
 
-    def __init__(self, specification: Specification, actions: Actions) -> None:
+    def __init__(self, specification: Specification, actions: Actions, moment: Moment = "once") -> None:
         """Raises `ShapeError` if the specification's properties don't go together."""
-        self.actions = actions
-        self._shapes, self._compiler = Shapes(specification), Compiler(actions, specified=True)
+        self.actions, self._moment = actions, moment
+        self._shapes, self._compiler = Shapes(specification), Compiler(actions, specified=True, moment=moment)
         self._known: dict[str, EventChecker] = {}
         self._unspecified: EventChecker | None = None
 
@@ -151,7 +179,8 @@ class Checks:
         if self.actions.events == "common":
             return self._compiler.event(self._shapes.common())
         checker = self._compiler.event(self._shapes.base(), strangers=False)
-        return checker if self.actions.events == "ignore" else checker._replace(rules=(*checker.rules, _unspecified))
+        told = self.actions.events != "ignore" and self._moment != "after"
+        return checker if not told else checker._replace(rules=(*checker.rules, _unspecified))
 
 
 def _unspecified(event: dict[str, object], findings: list[Finding]) -> None:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from turnout.control.configfile import load
+from turnout.model.cleansing import Rule
 from turnout.model.config import Snapshot
 from turnout.model.event import Received
 from turnout.process.build import chain_for
@@ -34,6 +35,11 @@ def configured(specification: object) -> Snapshot:
 def event(name: str, **properties: object) -> dict[str, object]:
     """An event that lacks nothing that every event needs."""
     return {"event_name": name, "user": USER, "context": CONTEXT, **properties}
+
+
+def with_rules(snapshot: Snapshot, *rules: Rule) -> Snapshot:
+    """The same with cleansing rules."""
+    return msgspec.structs.replace(snapshot, cleansing=rules)
 
 
 def outcome(snapshot: Snapshot, sent: dict[str, object], environment: str = "production") -> Outcome:

@@ -1,6 +1,7 @@
 """Compiled specifications against a naive interpreter, over random specifications and events."""
 
 import copy
+import re
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from tests.unit.process import naive
 from turnout.model.event import Reason
 from turnout.model.specification import Actions, EventSpecification, Property, Specification
 from turnout.process.chain import Draft
-from turnout.process.compile import Checks
+from turnout.process.compile import Checks, Moment
 from turnout.process.steps.check import specified
 
 FIXED = {"user": {"consistent_anonymous_id": "1"}, "context": {"event_id": "e", "event_timestamp": 1639044446636}}
@@ -22,6 +23,7 @@ RULES: dict[str, list[dict[str, Any]]] = {
     "any": [{}],
 }
 LISTS: list[dict[str, Any]] = [{}, {"min_items": 1}, {"max_items": 2}]
+MOMENTS: tuple[Moment, ...] = ("before", "after")
 scalars = st.sampled_from([*RULES])
 
 
@@ -86,6 +88,25 @@ def test_a_compiled_specification_agrees_with_its_words(
     assert (draft.status, {(one.path, one.code) for one in draft.reasons}) == (status, told)
     if chosen.format != "accept" or status == "valid":
         assert msgspec.json.encode(body) == msgspec.json.encode(left)
+
+
+@settings(max_examples=300, deadline=None)
+@given(specifications(), actions, events)
+def test_two_moments_come_to_the_same_as_one(
+    specification: Specification, chosen: Actions, event: dict[str, object]
+) -> None:
+    once, twice = (Draft(copy.deepcopy(event), "29/shop", "valid", (), ()) for _ in range(2))
+    specified(Checks(specification, chosen))(once)
+    for moment in MOMENTS:
+        specified(Checks(specification, chosen, moment))(twice)
+    assert _sorted(twice) == _sorted(once)
+
+
+def _sorted(draft: Draft) -> tuple[object, ...]:
+    """What a draft says, whatever the order in which it was found, and which elements were removed before."""
+    event = {**draft.event, "context": None}
+    told = sorted((re.sub(r"\.\d+", ".#", one.path), one.code) for one in draft.reasons)
+    return draft.status, told, msgspec.json.encode(event)
 
 
 @settings(max_examples=200, deadline=None)

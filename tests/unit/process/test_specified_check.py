@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.process.specified import CONTEXT, ENVIRONMENTS, USER, configured, event, outcome
+from tests.unit.process.specified import CONTEXT, ENVIRONMENTS, USER, configured, event, outcome, with_rules
+from turnout.model.change import Change
+from turnout.model.cleansing import ModifyProperties, Rule
 
 PLAN = {"type": "string", "enum": ["basic", "pro"], "required": True}
 EVENTS = {"subscribe": {"properties": {"plan": PLAN, "seats": {"type": "integer"}}}}
@@ -300,6 +302,26 @@ def test_events_that_nobody_declared_may_be_checked_by_all_declared_properties(
     events = {**EVENTS, "renew": {"properties": {"plan": {"type": "integer", "required": True}}}}
     done = outcome(configured({"actions": actions, "events": events}), sent)
     assert sorted(path for path, _, _ in done.violations) == paths
+
+
+def test_values_are_judged_before_an_event_is_enriched_and_what_is_required_after() -> None:
+    """`processing.md` §1: what is supplied later is not missing, and later steps see clean values."""
+    rows = ModifyProperties((Change("set", "plan", '"pro"'), Change("set", "seen", "seats + 1")))
+    late = Rule(
+        site="29", label="late", operation=rows, sources=frozenset({"29/production"}), timing="after_enrichment"
+    )
+    actions = {"production": {"missing": "reject", "format": "omit", "properties": "omit"}}
+    properties = {"plan": PLAN, "seats": {"type": "integer", "required": True}}
+    snapshot = with_rules(configured({"actions": actions, "events": {"subscribe": {"properties": properties}}}), late)
+    done = outcome(snapshot, event("subscribe", seats="41", colour="red"))
+    assert done.violations == [("colour", "unspecified_property", "omitted")]
+    assert {name: done.event[name] for name in ("plan", "seats", "seen")} == {"plan": "pro", "seats": 41, "seen": 42}
+    refused = outcome(snapshot, event("subscribe", seats="many"))
+    assert (refused.status, [(code, path) for code, path, _ in refused.reasons]) == (
+        "invalid_rejected",
+        [("format", "seats"), ("missing_required", "seats")],
+    )
+    assert outcome(snapshot, event("search"), "staging").violations == [("search_term", "missing_required", "accepted")]
 
 
 def test_names_that_clients_make_up_are_not_remembered() -> None:

@@ -13,7 +13,7 @@ from turnout.model.event import Reason
 from turnout.model.specification import Actions
 from turnout.process.chain import Draft, Step
 from turnout.process.checkers import MOST_FINDINGS, Finding
-from turnout.process.compile import CUSTOM, DEFAULT, Checks, EventChecker
+from turnout.process.compile import CUSTOM, DEFAULT, Checks, EventChecker, Moment
 
 Action = Literal["accepted", "omitted", "rejected"]
 
@@ -23,7 +23,7 @@ _DONE: dict[str, Action] = {"accept": "accepted", "omit": "omitted", "reject": "
 class Violation(msgspec.Struct, frozen=True):
     """One entry of `context.dataquality.violations` (`processing.md` §5.5).
 
-    `path` has list indexes as segments (`items.0.product.price`), counted before anything was removed; `rule` is
+    `path` has list indexes as segments (`items.0.product.price`), counted before this check removed any; `rule` is
     `missing_required`, `format`, `unspecified_property`, `unspecified_event` or `mixed_currencies`.
     """
 
@@ -54,8 +54,11 @@ def check_event(draft: Draft) -> None:
 CHECK = Step("check", check_event)
 
 
-def checking(snapshot: Snapshot) -> Step:
-    """The step for this configuration: sites with a specification have theirs, in their sources' environment."""
+def checking(snapshot: Snapshot, moment: Moment = "once") -> Step:
+    """The step for this configuration: sites with a specification have theirs, in their sources' environment.
+
+    Others are checked by the standard events, and not `before` they are enriched.
+    """
     made: dict[tuple[str, Actions], Callable[[Draft], None]] = {}
     by_source: dict[str, Callable[[Draft], None]] = {}
     for source in snapshot.sources.values():
@@ -65,15 +68,20 @@ def checking(snapshot: Snapshot) -> Step:
         actions = specification.of(source.environment)
         key = (source.site, actions)
         if key not in made:
-            made[key] = specified(Checks(specification, actions))
+            made[key] = specified(Checks(specification, actions, moment))
         by_source[source.ref] = made[key]
-    if not by_source:
+    if not by_source and moment != "before":
         return CHECK
+    otherwise = check_event if moment != "before" else _pass
 
     def run(draft: Draft) -> None:
-        by_source.get(draft.source, check_event)(draft)
+        by_source.get(draft.source, otherwise)(draft)
 
-    return Step("check", run)
+    return Step("normalise" if moment == "before" else "check", run)
+
+
+def _pass(draft: Draft) -> None:
+    """Nothing to do."""
 
 
 def specified(checks: Checks) -> Callable[[Draft], None]:
@@ -123,10 +131,12 @@ def _flag(draft: Draft, violations: list[Violation]) -> None:
     """Write violations into the event, its reasons and its status."""
     rejected = any(violation.action == "rejected" for violation in violations)
     draft.settle("invalid_rejected" if rejected else "invalid_accepted")
-    known = {reason.path for reason in draft.reasons}
+    # What the collector has told of a property is not told again.
+    known = {reason.path for reason in draft.reasons} - {one["path"] for one in draft.violations}
     draft.reasons += tuple(Reason(v.rule, v.path, v.message) for v in violations if v.path not in known)
     context = draft.event.get("context")
     if context is None:
         context = draft.event["context"] = {}
+    draft.violations += tuple(msgspec.structs.asdict(violation) for violation in violations)
     if isinstance(context, dict):
-        context["dataquality"] = {"violations": [msgspec.structs.asdict(v) for v in violations]}
+        context["dataquality"] = {"violations": list(draft.violations[:MOST_FINDINGS])}
