@@ -9,6 +9,7 @@ import typer
 
 from turnout.cli.options import Json
 from turnout.cli.output import FAILED, complain, errors, exit_codes, fail, print_json, printable
+from turnout.cli.try_event import event
 from turnout.model.clock import now_ms
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def add(app: typer.Typer) -> None:
     """Register these commands."""
     commands = typer.Typer(no_args_is_help=True, help="See what a rule does, before saving it.")
     commands.command(epilog=exit_codes("evaluated", "a limit was exceeded: there is no value"))(formula)
+    commands.command(epilog=exit_codes("a destination would get it", "none would"))(event)
     app.add_typer(commands, name="try", epilog=exit_codes("evaluated", "there is no value"))
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec import structs
+
 from turnout.model.cleansing import Timing
 from turnout.model.config import Snapshot
 from turnout.process.chain import Chain, Step, Tally
@@ -21,6 +23,23 @@ def chain_for(snapshot: Snapshot, tally: Tally, shelf: Shelf | None = None) -> C
         *_cleansing(snapshot, "after_enrichment", tally),
     )
     return (*_cleansing(snapshot, "reception", tally), *_checked(snapshot, between))
+
+
+def chain_in_detail(snapshot: Snapshot, source: str, tally: Tally) -> Iterator[tuple[str, Step]]:
+    """The same for one source and without data stores, with a step for each of its rules, and their labels."""
+    late = list(_one_by_one(snapshot, source, "after_enrichment", tally))
+    yield from _one_by_one(snapshot, source, "reception", tally)
+    labels = {id(step): label for label, step in late}
+    for step in _checked(snapshot, tuple(step for _, step in late)):
+        yield labels.get(id(step), ""), step
+
+
+def _one_by_one(snapshot: Snapshot, source: str, timing: Timing, tally: Tally) -> Iterator[tuple[str, Step]]:
+    for rule in snapshot.cleansing:
+        if source in rule.sources:
+            alone = structs.replace(snapshot, cleansing=(rule,))
+            for step in _cleansing(alone, timing, tally):
+                yield rule.label, step
 
 
 def _checked(snapshot: Snapshot, between: Chain) -> Iterator[Step]:
