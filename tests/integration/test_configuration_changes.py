@@ -129,6 +129,16 @@ def followed(server: Server, partner: Partner) -> bool:
     return arrived(partner, event_id).get("x-more") == "more-hush"
 
 
+def test_a_restart_with_the_same_file_keeps_what_was_changed_since(server: Server) -> None:
+    versions = versions_of(server)
+    versions.apply(server.configured.read_text(), "cli:me", "cli", 2)
+    versions.edit("tok_1", "api", 3, lambda editor: editor.set([*SHOP, "keys"], [{"key": "late-key"}]))
+    server.stop()
+    server.start()
+    assert "has not changed, version" in server.errors
+    assert works(server, "late-key")
+
+
 def test_a_key_ends_at_its_time_without_any_change(server: Server) -> None:
     end = datetime.fromtimestamp(time.time() + 3, UTC).isoformat()
     keys = [{"key": "ending-key", "until": end}]

@@ -95,7 +95,7 @@ def apply(
         complain(f"{', '.join(done.late)} did not look at it within {WAIT_S:.0f} s; see `turnout status`", "yellow")
     if not json:
         if ready.count:
-            say(f"sealed {ready.count} secrets with the key in {found.secret_key_path}")
+            say(f"secrets sealed with the key in {found.secret_key_path}: {ready.count}")
         state = "in use" if done.following else "used at the next start, nothing runs now"
         say(f"applied configuration {done.version}: {state}")
 

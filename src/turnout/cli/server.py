@@ -82,15 +82,20 @@ def _apply_at_start(found: Settings) -> None:
 
 
 def _apply(found: Settings, text: str) -> None:
-    from turnout.control.configuration.seal import sealed  # noqa: PLC0415 - only with a file
-
-    ready = sealed(text, os.environ, Secrets(found.secret_key_path))
-    if ready.text == applied.read(found.data_dir):
-        return
     with opened(found) as versions:
         try:
-            versions.apply(ready.text, "file", "start", now_ms(), note=f"{found.config} at the start")
+            current, differs = versions.start(text, now_ms(), f"{found.config} at the start")
         except ControlUnavailableError as error:
             # A history that can't be kept is no reason not to serve; it goes on when the store can be used again.
             complain(f"the history of the configuration can't be kept: {error}", "yellow")
-            applied.store(found.data_dir, ready.text)
+            _store(found, text)
+            return
+    if differs:
+        newer = f"version {current.number} was made since it was applied: `turnout diff {found.config}`"
+        complain(f"{found.config} has not changed, {newer}", "yellow")
+
+
+def _store(found: Settings, text: str) -> None:
+    from turnout.control.configuration.seal import sealed  # noqa: PLC0415 - only here
+
+    applied.store(found.data_dir, sealed(text, os.environ, Secrets(found.secret_key_path)).text)

@@ -48,7 +48,7 @@ def here(tmp_path: Path) -> Here:
 
 def test_apply_says_what_it_sealed_and_leaves_the_file_alone(here: Here) -> None:
     done = here.apply(CONFIG)
-    assert done.stdout.startswith(f"sealed 1 secrets with the key in {here.data}.key\napplied configuration ")
+    assert done.stdout.startswith(f"secrets sealed with the key in {here.data}.key: 1\napplied configuration ")
     assert here.file.read_bytes().decode() == CONFIG
     stored = (here.data / "config.yaml").read_bytes().decode()
     assert "hush" not in stored

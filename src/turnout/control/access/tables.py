@@ -94,8 +94,12 @@ configurations = Table(
     Column("hash", String(64), nullable=False),
     Column("text", Text, nullable=False),
     Column("is_pending", Boolean, nullable=False),
+    Column("is_from_file", Boolean, nullable=False),
 )
-"""`is_pending`: written before the file was; it became a version only if the file has its text."""
+"""`is_pending`: written before `config.yaml` was; it became a version only if that has its text.
+
+`is_from_file`: somebody applied a file with this text, so that a start with the same file brings nothing new.
+"""
 
 repeatable = Table(
     "repeatable",

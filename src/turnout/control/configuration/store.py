@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 
 from turnout.control import applied, configfile
 from turnout.control.access.activity import Activity, Entry
@@ -120,7 +120,24 @@ class Configurations:
         with self._alone() as current:
             _check(current, expected)
             ready = sealed(text, self._environment, self._secrets)
-            return self._put(current, ready, "configuration.apply", author, origin, note, now_ms, settle)
+            made = self._put(current, ready, "configuration.apply", author, origin, note, now_ms, settle)
+            self._mark_from_file(made.number)
+            return made
+
+    def start(self, text: str, now_ms: int, note: str = "") -> tuple[Version, bool]:
+        """Apply the text of the file that a server starts with, unless it brings nothing new.
+
+        It does not if it is what was last applied from a file: then what was changed since, over the API or by going
+        back, stays. Gives the current version, and whether it says something else than the file.
+        """
+        with self._alone() as current:
+            ready = sealed(text, self._environment, self._secrets)
+            in_place = current is not None and current.hash == self._hash_of_file()
+            if current is not None and in_place and self._is_known_file(ready.text):
+                return current, not self._alike(current.text, ready.text)
+            made = self._put(current, ready, "configuration.apply", BY_HAND, "start", note, now_ms)
+            self._mark_from_file(made.number)
+            return made, False
 
     def edit(
         self,
@@ -221,6 +238,28 @@ class Configurations:
             row = connection.execute(select(configurations).where(configurations.c.number == number)).one_or_none()
         return _version(row) if row is not None else None
 
+    def _is_known_file(self, text: str) -> bool:
+        """Whether this is the text that was last applied from a file."""
+        table = configurations.c
+        newest = select(table.text).where(table.is_from_file).order_by(table.number.desc()).limit(1)
+        with self._database.connection() as connection:
+            known = connection.scalar(newest)
+        return known is not None and self._alike(known, text)
+
+    def _alike(self, one: str, other: str) -> bool:
+        """Whether two texts are the same, whatever keys sealed their secrets."""
+        if one == other:
+            return True
+        try:
+            return sealed_anew(one, self._secrets) == sealed_anew(other, self._secrets)
+        except SecretError:
+            return False
+
+    def _mark_from_file(self, number: int) -> None:
+        with self._database.connection() as connection:
+            change = update(configurations).where(configurations.c.number == number)
+            connection.execute(change.values(is_from_file=True))
+
     def _newest(self) -> tuple[Version | None, bool]:
         """The row with the highest number, and whether it is pending."""
         with self._database.connection() as connection:
@@ -275,7 +314,7 @@ class Configurations:
         return self._put(newest, ready, "configuration.adopt", BY_HAND, BY_HAND, "", at_ms)
 
     def _insert(self, version: Version, *, is_pending: bool) -> None:
-        row = {**msgspec.structs.asdict(version), "is_pending": is_pending}
+        row = {**msgspec.structs.asdict(version), "is_pending": is_pending, "is_from_file": False}
         with self._database.connection() as connection:
             connection.execute(insert(configurations).values(row))
 
@@ -283,7 +322,10 @@ class Configurations:
         table = configurations.c
         with self._database.connection() as connection:
             connection.execute(update(configurations).where(table.number == number).values(is_pending=False))
-            connection.execute(delete(configurations).where(table.number <= number - self._kept))
+            # What was last applied from a file is needed at the next start, however long ago that was.
+            newest = select(func.max(table.number)).where(table.is_from_file).scalar_subquery()
+            too_old = (table.number <= number - self._kept) & (table.number != func.coalesce(newest, 0))
+            connection.execute(delete(configurations).where(too_old))
 
     def _forget(self, number: int) -> None:
         with self._database.connection() as connection:

@@ -148,6 +148,12 @@ def test_history_is_paged_both_ways_and_bounded(tmp_path: Path) -> None:
     assert [one.number for one in place.versions.history(2, before=5)] == [7, 6]
     assert [one.number for one in place.versions.history(100)] == [8, 7, 6, 5, 4]
     assert place.versions.version(3) is None
+    first = place.versions.current()
+    for number in range(9, 16):
+        place.versions.edit("tok_1", "api", number, adding(f"s{number}"))
+    assert [one.number for one in place.versions.history(100)] == [15, 14, 13, 12, 11, 8]
+    assert first is not None
+    assert place.versions.start(first.text, 16)[1], "what was last applied from a file is still known"
     place.database.close()
 
 
@@ -226,6 +232,52 @@ def test_a_file_that_was_removed_is_there_again_after_the_next_change(place: Pla
     applied.applied_path(place.data).unlink()
     made = place.versions.edit("tok_1", "api", 2, lambda editor: editor.set([*SHOP, "type"], "mobile"))
     assert made.text == text("shop").replace("web", "mobile")
+    place.check()
+
+
+def edit(place: Place, name: str) -> Version:
+    return place.versions.edit("tok_1", "api", 5, adding(name))
+
+
+def test_a_start_with_the_file_that_was_applied_keeps_what_was_changed_since(place: Place) -> None:
+    first, differs = place.versions.start(text("a"), 1, "at the start")
+    assert (first.author, first.origin, first.note, differs) == ("file", "start", "at the start", False)
+    assert place.versions.start(text("a"), 2) == (first, False)
+    edited = edit(place, "b")
+    assert place.versions.start(text("a"), 3) == (edited, True)
+    place.versions.rotate("cli:me", "cli", 4)
+    assert place.versions.start(text("a"), 5)[0].text == edited.text
+    back = place.versions.restore(1, "cli:me", "cli", 6)
+    assert place.versions.start(text("a"), 7) == (back, False)
+    place.check()
+
+
+def test_a_start_with_another_file_than_was_last_applied_applies_it(place: Place) -> None:
+    place.versions.start(text("a"), 1)
+    place.apply(text("b"), at_ms=2)
+    edit(place, "c")
+    assert place.versions.start(text("b"), 3)[0].text != text("b")
+    again, differs = place.versions.start(text("a"), 4)
+    assert (again.text, differs) == (text("a"), False)
+    place.check()
+
+
+def test_what_was_exported_and_applied_again_counts_as_the_file(place: Place) -> None:
+    place.versions.start(text("a"), 1)
+    exported = edit(place, "b").text
+    place.apply(exported, at_ms=2)
+    edited = edit(place, "c")
+    assert place.versions.start(exported, 3) == (edited, True)
+
+
+@pytest.mark.parametrize("found", [None, "sites: {"])
+def test_a_start_puts_the_file_in_place_of_nothing_and_of_what_can_not_be_used(place: Place, found: str | None) -> None:
+    place.versions.start(text("a"), 1)
+    applied.applied_path(place.data).unlink()
+    if found is not None:
+        applied.applied_path(place.data).write_text(found)
+    place.versions.start(text("a"), 2)
+    assert place.file == text("a")
     place.check()
 
 
