@@ -70,7 +70,7 @@ def memory(samples: int, events: int, backlog: int) -> list[Row]:
             time.sleep(2.0)
             rows[0].measured.append(_resident_mb(place / "data", pid))
             _post_batches(events)
-            wait(lambda: _done(place / "data", "29/archive") >= events, "all events to be delivered", 3600)
+            wait(lambda: done(place / "data", "29/archive") >= events, "all events to be delivered", 3600)
             rows[1].measured.append(_resident_mb(place / "data", pid))
         with workplace() as place, _serving(place, hook) as pid:
             _post_batches(backlog)
@@ -91,39 +91,40 @@ def _drained(events: int, *, backlog: bool) -> float:
             with processes(data, text, "worker"):
                 if not backlog:
                     start = time.monotonic()
-                    _append(log, events)
-                    wait(lambda: _done(data, "29/archive") >= events, "all events to be delivered", 600)
+                    append(log, events)
+                    wait(lambda: done(data, "29/archive") >= events, "all events to be delivered", 600)
                     return events / (time.monotonic() - start)
             # The worker has seen the destination, so everything from now on is owed to it.
-            _append(log, events)
+            append(log, events)
             with processes(data, text, "worker"):
-                first = wait(lambda: _done(data, "29/archive") > 0, "the first outcome") and _done(data, "29/archive")
+                first = wait(lambda: done(data, "29/archive") > 0, "the first outcome") and done(data, "29/archive")
                 start = time.monotonic()
-                wait(lambda: _done(data, "29/archive") >= events, "all events to be delivered", 600)
+                wait(lambda: done(data, "29/archive") >= events, "all events to be delivered", 600)
                 return (events - first) / (time.monotonic() - start)
         finally:
             log.close()
 
 
-def _append(log: Log, events: int) -> None:
+def append(log: Log, events: int) -> None:
     """What the collector would have written for so many sample events."""
     for first in range(0, events, GROUP):
         records = []
         for number in range(first, min(first + GROUP, events)):
-            payload = _payload(number)
             event_id = f"{number:018d}"
-            records.append(encode(Received(event_id, "29/backend", "search", "valid", 1_700_000_000_000, payload)))
+            records.append(
+                encode(Received(event_id, "29/backend", "search", "valid", 1_700_000_000_000, payload(number)))
+            )
         log.append(ACCEPTED, records)
 
 
-def _payload(number: int) -> bytes:
+def payload(number: int) -> bytes:
     return _BEFORE + b"%018d" % number + _AFTER
 
 
 _BEFORE, _, _AFTER = msgspec.json.encode(EVENT).partition(EVENT["context"]["event_id"].encode())  # type: ignore[index]
 
 
-def _done(data: Path, ref: str) -> int:
+def done(data: Path, ref: str) -> int:
     """How many events have a final outcome at this destination."""
     store = Store(data / "state.db")
     try:
@@ -136,8 +137,8 @@ def _done(data: Path, ref: str) -> int:
 def _codec_rate(events: int) -> float:
     """Events per second that msgspec decodes and encodes on the same core, nothing else."""
     code = (
-        "import sys, time, msgspec; from bench.pipeline import _payload\n"
-        "payloads = [_payload(i) for i in range(20000)]\n"
+        "import sys, time, msgspec; from bench.pipeline import payload\n"
+        "payloads = [payload(i) for i in range(20000)]\n"
         "decode, encode = msgspec.json.Decoder(dict[str, object]).decode, msgspec.json.Encoder().encode\n"
         "start = time.perf_counter()\n"
         "for i in range(int(sys.argv[1])): encode(decode(payloads[i % 20000]))\n"
@@ -196,7 +197,7 @@ async def _send_steadily(rate: int, events: int) -> list[float]:
         reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
         for index in range(number, events, of):
             await asyncio.sleep(max(0.0, start + index / rate - time.perf_counter()))
-            body = _payload(index)
+            body = payload(index)
             sent[b"%018d" % index] = time.perf_counter()
             writer.write(_request("/events", body))
             await reader.readuntil(b"\r\n\r\n{}")
@@ -225,7 +226,7 @@ async def _batches(events: int, size: int) -> None:
     async def client() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
         for first in starts:
-            items = [_payload(number) for number in range(first, min(first + size, events))]
+            items = [payload(number) for number in range(first, min(first + size, events))]
             writer.write(_request("/events/batch", b'{"batch":[' + b",".join(items) + b"]}"))
             answer = await reader.readuntil(b"\r\n\r\n")
             if not answer.startswith(b"HTTP/1.1 200"):

@@ -112,9 +112,10 @@ class Row:
         return {**asdict(self), "value": self.value, "verdict": self.verdict}
 
 
-def config(destinations: str = "{}") -> str:
-    """A configuration with one server-side source, and these destinations (YAML)."""
-    return f'sites: {{"29": {{sources: {{backend: {{type: server, key: {KEY}}}}}, destinations: {destinations}}}}}'
+def config(destinations: str = "{}", more: str = "") -> str:
+    """A configuration with one server-side source, these destinations and further fields of the site (YAML)."""
+    site = f"sources: {{backend: {{type: server, key: {KEY}}}}}, destinations: {destinations}{more}"
+    return f'sites: {{"29": {{{site}}}}}'
 
 
 @contextlib.contextmanager

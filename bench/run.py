@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import collect, pipeline
+from bench import collect, pipeline, rules
 from bench.rig import Row
 
 SAMPLES = int(os.environ.get("BENCH_SAMPLES", "5"))
@@ -24,6 +24,7 @@ ROWS: dict[str, Callable[[], list[Row]]] = {
     "single": lambda: collect.single_and_batch(SAMPLES, seconds=5),
     "pixel": lambda: collect.pixels(SAMPLES, seconds=5),
     "pipeline": lambda: pipeline.process_and_deliver(SAMPLES, events=100_000),
+    "rules": lambda: rules.with_rules(SAMPLES, events=100_000),
     "latency": lambda: pipeline.latency(SAMPLES, seconds=10),
     "memory": lambda: pipeline.memory(SAMPLES, 10_000_000 if FULL else 1_000_000, backlog=1_000_000),
     "down": lambda: collect.with_destinations_down(SAMPLES, seconds=5),

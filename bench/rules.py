@@ -1,0 +1,89 @@
+"""Rules at work: what cleansing, filters and mappings cost, beside the same pipeline without any."""
+
+import time
+
+from bench.pipeline import append, done
+from bench.rig import Row, config, processes, wait, workplace
+from turnout.app import open_log
+from turnout.settings import Settings
+
+DESTINATIONS = 5
+_FILTERS = (
+    'event_name = "search" && user.id != "0"',
+    'user.consent_categories IN("1", "2") && context.device.lang STARTSWITH "f"',
+    'EXISTS(search_term) && NOT(context.page.url CONTAINS "admin")',
+    'context.page.viewport.width BETWEEN(200, 2000) || search_term ~ "^t-"',
+    'context.device.timezone = "Europe/Paris" && LENGTH(search_term) > 2',
+)
+_MAPPING = """{
+  properties: [
+    {action: rename, property: search_term, to: query},
+    {action: set, property: page, expression: 'context.page.title + " | " + context.page.lang'},
+    {action: delete, property: context.device.cookie}],
+  events: {search: Search, purchase: Purchase},
+  custom: {customer: user.id, device: UPPER(context.device.lang)}}"""
+_CHANGES = (
+    ("term", "LOWER(TRIM(search_term))", "words", "LENGTH(search_term)"),
+    ("site", 'EXTRACT(context.page.url, "/", 2)', "secure", 'context.page.url STARTSWITH "https"'),
+    ("area", "context.page.viewport.width * context.page.viewport.height", "wide", "context.page.viewport.width > 300"),
+    ("language", "UPPER(LEFT(context.page.lang, 2))", "known", "EXISTS(user.email)"),
+    ("email_sha256", "SHA256(LOWER(user.email))", "domain", 'EXTRACT(user.email, "@", 1)'),
+    ("campaign", 'COALESCE(utm_campaign, "none")', "paid", "IF(ISEMPTY(utm_source), false, true)"),
+    ("day", 'DATEFORMAT(context.event_timestamp, "yyyy-MM-dd")', "hour", "HOUR(context.event_timestamp)"),
+    ("browser", 'SELECT(context.device.user_agent, "(Chrome|Firefox)/([0-9]+)", 1)', "mac",
+     'context.device.user_agent CONTAINS "Mac OS"'),
+    ("label", 'event_name + ": " + search_term', "short", "LEFT(search_term, 3)"),
+    ("consents", "SIZE(user.consent_categories)", "marketing", 'user.consent_categories = "3"'),
+)  # fmt: skip
+"""Of ten rules: two properties each, and their formulas."""
+
+
+def with_rules(samples: int, events: int) -> list[Row]:
+    """The worker alone on core 0: ten rules with twenty formulas, and five files with filters and mappings."""
+    row = Row("10 rules, 5 filters and mappings, one core", "events/s", "5 files without any", 0.5, 0.7)
+    for _ in range(samples):
+        row.reference.append(_rate(events, config(_files(full=False))))
+        row.measured.append(_rate(events, config(_files(full=True), _cleansing())))
+    return [row]
+
+
+def _rate(events: int, text: str) -> float:
+    """Events per second from the append to the last outcome of the last destination."""
+    with workplace() as place:
+        data = place / "data"
+        (data / "log").mkdir(parents=True)
+        log = open_log(Settings(data=str(data)))
+        try:
+            with processes(data, text, "worker"):
+                start = time.monotonic()
+                append(log, events)
+                for number in range(DESTINATIONS):
+                    wait(lambda ref=f"29/d{number}": done(data, ref) >= events, "all events to be delivered", 600)  # type: ignore[misc] # default
+                return events / (time.monotonic() - start)
+        finally:
+            log.close()
+
+
+def _files(full: bool) -> str:
+    written = []
+    for number, formula in enumerate(_FILTERS):
+        rules = f", filter: {_quoted(formula)}, mapping: {_MAPPING}" if full else ""
+        settings = f"settings: {{path: d{number}.ndjson}}"
+        written.append(f"d{number}: {{type: file, sources: [backend], {settings}{rules}}}")
+    return "{" + ", ".join(written) + "}"
+
+
+def _cleansing() -> str:
+    rules = []
+    for one, first, other, second in _CHANGES:
+        rows = [
+            f"{{action: set, property: {name}, expression: {_quoted(formula)}}}"
+            for name, formula in ((one, first), (other, second))
+        ]
+        when = _quoted('event_name = "search"')
+        rules.append(f"{{label: {one}, operation: modify_properties, when: {when}, properties: [{', '.join(rows)}]}}")
+    return f", cleansing: [{', '.join(rules)}]"
+
+
+def _quoted(formula: str) -> str:
+    return "'" + formula.replace("'", "''") + "'"
