@@ -5,6 +5,8 @@ from collections.abc import Callable
 from turnout.formula.run import Run
 from turnout.formula.values import numeric
 
+_NUMBERS = frozenset((int, float))
+
 Test = Callable[[Run, object, object], bool]
 
 
@@ -44,6 +46,8 @@ def _ordered(numbers: Callable[[float, float], bool], texts: Callable[[str, str]
     """`<` and its kin: two numbers, or texts that write them, by value; other texts by code points; else false."""
 
     def test(run: Run, left: object, right: object) -> bool:
+        if type(left) in _NUMBERS and type(right) in _NUMBERS:
+            return numbers(left, right)  # type: ignore[arg-type] # the line above
         if isinstance(left, list) or isinstance(right, list):
             return _any_pair(run, test, left, right)
         a, b = numeric(left), numeric(right)

@@ -124,11 +124,25 @@ def _not(operand: Evaluate) -> Evaluate:
 
 
 def _all_of(operands: list[Evaluate]) -> Evaluate:
-    return lambda run: all(truthy(operand(run)) for operand in operands)
+    def code(run: Run) -> bool:
+        for operand in operands:
+            value = operand(run)
+            if value is not True and not truthy(value):
+                return False
+        return True
+
+    return code
 
 
 def _any_of(operands: list[Evaluate]) -> Evaluate:
-    return lambda run: any(truthy(operand(run)) for operand in operands)
+    def code(run: Run) -> bool:
+        for operand in operands:
+            value = operand(run)
+            if value is True or truthy(value):
+                return True
+        return False
+
+    return code
 
 
 def _path(node: Node, parts: tuple[str, ...], scope: Scope) -> Code:

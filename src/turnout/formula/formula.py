@@ -15,6 +15,12 @@ from turnout.formula.tree import Call, Constant, Node, walk
 from turnout.formula.values import copied, settled, truthy
 
 
+_DONE = frozenset((bool, int, type(None)))
+"""Types of values that leave as they are."""
+_SHORT = limits.RESULT_BYTES // 4
+"""Texts of so many characters are short enough in any script."""
+
+
 class Note(NamedTuple):
     """Something legal that is probably a mistake, at `offset` of the text; for editors to show."""
 
@@ -25,21 +31,18 @@ class Note(NamedTuple):
 class Formula:
     """A compiled formula: `text` as written, `tree`, `notes`, and its value for any event."""
 
-    __slots__ = ("_code", "notes", "text", "tree")
+    __slots__ = ("_evaluate", "constant", "notes", "text", "tree")
 
     def __init__(self, text: str, tree: Node, code: Code) -> None:
-        self.text, self.tree, self._code = text, tree, code
+        self.text, self.tree, self._evaluate = text, tree, code.evaluate
+        self.constant = code.constant
+        """Whether it is the same for every event."""
         self.notes = tuple(_notes(tree))
 
     @property
     def usual(self) -> str:
         """The formula in its usual writing."""
         return text_of(self.tree)
-
-    @property
-    def constant(self) -> bool:
-        """Whether it is the same for every event."""
-        return self._code.constant
 
     def value(self, run: Run, element: object = None, index: int = 0) -> object:
         """The value for this event, a JSON value that shares nothing with the event; null is None.
@@ -50,7 +53,8 @@ class Formula:
         """
         run.left, run.element, run.index = limits.WORK, element, index
         try:
-            return _finished(self._code.evaluate(run))
+            value = self._evaluate(run)
+            return value if type(value) in _DONE else _finished(value)
         except LimitError as error:
             run.warn("limit", str(error))
         except Exception as error:  # noqa: BLE001 - a defect in a function must cost one value, not the event
@@ -60,7 +64,7 @@ class Formula:
     def holds(self, run: Run, element: object = None, index: int = 0) -> bool:
         """Whether the value is true, as a condition; what fails does not hold."""
         value = self.value(run, element, index)
-        return value is not FAILED and truthy(value)
+        return value is True or (value is not FAILED and truthy(value))
 
 
 def compile_formula(text: str, within: str | None = None) -> Formula:
@@ -87,7 +91,7 @@ def _compiled(text: str, tree: Node, within: str | None) -> Formula:
 
 def _finished(value: object) -> object:
     if isinstance(value, str):
-        if len(value) * 4 > limits.RESULT_BYTES and len(value.encode("utf-8", "replace")) > limits.RESULT_BYTES:
+        if len(value) > _SHORT and len(value.encode("utf-8", "replace")) > limits.RESULT_BYTES:
             raise LimitError(f"a text longer than {limits.RESULT_BYTES} bytes")
         return value
     if isinstance(value, list | dict):

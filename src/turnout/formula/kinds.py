@@ -40,6 +40,9 @@ def text(run: Run, value: object) -> str | None:
 
 def string(run: Run, value: object) -> str:
     """To string: null is `""`, arrays and objects are compact JSON."""
+    if type(value) is str:
+        run.pay_for(value)
+        return value
     made = scalar_text(value)
     if made is None:
         made = json_text(value)

@@ -84,6 +84,9 @@ def among(operator: str, left: Code, values: Sequence[Code]) -> Evaluate:
     a, others = left.evaluate, [code.evaluate for code in values]
     if operator in TEXT_TESTS:
         test = _text_test(TEXT_TESTS[operator])
+        if len(others) == 1:
+            (only,) = others
+            return lambda run: test(run, a(run), only(run))
 
         def tested(run: Run) -> bool:
             value = a(run)
@@ -98,6 +101,9 @@ def among(operator: str, left: Code, values: Sequence[Code]) -> Evaluate:
             value = a(run)
             if type(value) is str:
                 return (value in texts) is wanted
+            if type(value) is list and all(type(one) is str for one in value):
+                run.spend(len(value) * len(texts))
+                return (not texts.isdisjoint(value)) is wanted
             return any(equal(run, value, text) for text in texts) is wanted
 
         return listed
@@ -164,6 +170,8 @@ def negative(operand: Code) -> Evaluate:
 
 
 def _operand(run: Run, value: object) -> int | float | None:
+    if type(value) is int or type(value) is float:
+        return value
     made = number(value)
     if made is None and value is not None:
         if type(value) is list:

@@ -47,7 +47,17 @@ def event_reader(parts: Sequence[str]) -> Callable[[Run], object]:
             return value.get(second) if type(value) is dict else walk(run, value, path, 1)
 
         return two
-    return lambda run: walk(run, run.event.get(first), path, 1)
+    names = tuple(parts)
+
+    def through_objects(run: Run) -> object:
+        value: object = run.event
+        for name in names:
+            if type(value) is not dict:
+                return None if value is None else walk(run, run.event, path, 0)
+            value = value.get(name)
+        return value
+
+    return through_objects
 
 
 def walk(run: Run, value: object, path: tuple[Step, ...], at: int) -> object:

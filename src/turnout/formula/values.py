@@ -30,7 +30,7 @@ def truthy(value: object) -> bool:
 
 def settled(value: float) -> int | float | None:
     """A number as it leaves an expression: whole ones as integers, None for what JSON cannot carry."""
-    if isinstance(value, int):
+    if type(value) is int:
         return value if -_EXACT <= value <= _EXACT else settled(float(value))
     if not math.isfinite(value):
         return None
@@ -39,9 +39,7 @@ def settled(value: float) -> int | float | None:
 
 def numeric(value: object) -> int | float | None:
     """A number, or a text that writes one; None for all else, booleans included."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
+    if type(value) is int or type(value) is float:
         return value
     if isinstance(value, str) and len(value) <= _NUMERIC_CHARACTERS and (match := _NUMERIC(value)):
         return settled(float(match[1]))
