@@ -7,8 +7,9 @@ space.
 
 import asyncio
 import contextlib
+import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from msgspec import structs
@@ -70,9 +71,17 @@ class Outlet:
         """The breaker's state; a full ledger keeps it open as well."""
         return "open" if self.ledger_full else self.breaker.state
 
-    async def send(self, records: Sequence[Processed | LedgerEntry]) -> Tried:
-        """One attempt. A destination that raises or miscounts has a bug: its events are tried again."""
-        events = [Event(one.event_id, one.name, one.payload, one.received_ms) for one in records]
+    async def send(
+        self, records: Sequence[Processed | LedgerEntry], contents: Sequence[Mapping[str, object] | None] = ()
+    ) -> Tried:
+        """One attempt. A destination that raises or miscounts has a bug: its events are tried again.
+
+        `contents` are the events decoded, if that has been done.
+        """
+        events = [
+            Event(one.event_id, one.name, one.payload, one.received_ms, content)
+            for one, content in itertools.zip_longest(records, contents)
+        ]
         async with self._slots:
             began_ms = self.clock()
             try:

@@ -34,6 +34,7 @@ class _Item(NamedTuple):
     record: Processed
     codes: bytearray
     position: int
+    batch: DecodedBatch
 
 
 class _Pass:
@@ -101,9 +102,9 @@ class Stream:
                         current.step.shown += outlet.samples.untried(code, batch.base + position, record, now_ms)
                 elif outlet.settings.dry_mode:
                     codes[position] = Code.DRY_RUN
-                    rehearsing.append(_Item(batch.base + position, record, codes, position))
+                    rehearsing.append(_Item(batch.base + position, record, codes, position, batch))
                 else:
-                    sending.append(_Item(batch.base + position, record, codes, position))
+                    sending.append(_Item(batch.base + position, record, codes, position, batch))
         step = current.step
         step.shown += await outlet.rehearse([(item.offset, item.record) for item in rehearsing])
         if sending:
@@ -153,7 +154,8 @@ class Stream:
         if not outlet.breaker.closed:
             self._put_off(current, chunk, BREAKER_OPEN)
             return
-        tried = await outlet.send([item.record for item in chunk])
+        contents = [item.batch.event(item.position) for item in chunk] if outlet.settings.mapping is not None else ()
+        tried = await outlet.send([item.record for item in chunk], contents)
         outlet.judge(tried.results)
         now_ms = outlet.clock()
         current.step.attempts += len(chunk)

@@ -27,7 +27,7 @@ from turnout.model.outcome import Result
 class Event(msgspec.Struct, frozen=True, gc=False):
     """An event as a destination gets it: `payload` is compact JSON on one line, `data()` decodes it.
 
-    `source` is what the templates of settings read, where that is more than the payload has.
+    `source` is the payload decoded, or what more than it has the templates of settings read; nobody changes it.
     """
 
     event_id: str

@@ -14,7 +14,6 @@ from turnout.formula.run import FAILED, Run
 from turnout.formula.tree import Call, Constant, Node, walk
 from turnout.formula.values import copied, settled, truthy
 
-
 _DONE = frozenset((bool, int, type(None)))
 """Types of values that leave as they are."""
 _SHORT = limits.RESULT_BYTES // 4

@@ -100,6 +100,12 @@ def _map(target: str, source: str) -> Apply:
 
 def _delete(target: str) -> Apply:
     path = steps(split(target))
+    if len(path) == 1:
+
+        def at_the_root(event: Event, run: Run) -> None:
+            event.pop(target, None)
+
+        return at_the_root
 
     def run_delete(event: Event, run: Run) -> None:
         for place in places(event, path):
@@ -113,6 +119,13 @@ def _rename(source: str, target: str) -> Apply:
     path, target_path, read = steps(parts), steps(split(target)), _reader(target, source)
     if split(target)[:-1] == parts[:-1]:
         old, new = parts[-1], split(target)[-1]
+        if len(parts) == 1:
+
+            def at_the_root(event: Event, run: Run) -> None:
+                if old in event:
+                    event[new] = event.pop(old)
+
+            return at_the_root
 
         def in_place(event: Event, run: Run) -> None:
             for place in places(event, path):

@@ -5,12 +5,14 @@ value and leaves a warning in the run; only an event that has no name for the pa
 JSON, is rejected.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from turnout.formula import FAILED, Formula, Run, Template, compile_formula, compile_template
 from turnout.mapping.changes import Apply, Event, compiled, setter
+from turnout.mapping.copies import branches_of, copy_of
 from turnout.model.outcome import Result
 from turnout.model.partner import PartnerMapping
 
@@ -35,6 +37,7 @@ class Mapper:
 
     def __init__(self, mapping: PartnerMapping) -> None:
         """Raises `FormulaError` for a formula that cannot work."""
+        self._branches = branches_of(mapping.changes, mapping.custom)
         self._changes = [compiled(change) for change in mapping.changes]
         self._names = {ours: compile_template(theirs) for ours, theirs in mapping.events.items()}
         self._drops = mapping.others == "drop"
@@ -43,10 +46,14 @@ class Mapper:
             self._parameters = [(name, compile_formula(text)) for name, text in mapping.parameters.items()]
         self._custom: list[Apply] = [setter(name, text, nulls=False) for name, text in mapping.custom.items()]
 
+    def copy(self, event: Mapping[str, object]) -> Event:
+        """An event that `map` may change; it shares with the original what no mapping touches."""
+        return copy_of(event, self._branches)
+
     def map(self, event: Event, run: Run) -> Mapped | Result:
         """What the destination gets of an event, or why it gets nothing.
 
-        `event` belongs to the caller alone, is what `run` reads, and is changed in place.
+        `event` is what `copy` gave, or nobody else's at all; it is what `run` reads, and is changed in place.
         """
         for change in self._changes:
             change(event, run)

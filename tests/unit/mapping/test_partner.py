@@ -231,9 +231,14 @@ def test_a_mapping_never_raises_and_never_changes_what_others_see(
     mapping: PartnerMapping, event: dict[str, object]
 ) -> None:
     shared = copy.deepcopy(event)
-    own: dict[str, object] = json.loads(json.dumps(event))
-    made = Mapper(mapping).map(own, Run(own, 0))
+    mapper = Mapper(mapping)
+    own = mapper.copy(event)
+    assert own == event
+    made = mapper.map(own, Run(own, 0))
     assert event == shared
+    alone: dict[str, object] = copy.deepcopy(event)
+    again = mapper.map(alone, Run(alone, 0))
+    assert (made, own) == (again, alone)
     if isinstance(made, Mapped):
         assert isinstance(json.loads(made.payload), dict)
     else:
