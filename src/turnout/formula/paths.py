@@ -47,17 +47,19 @@ def event_reader(parts: Sequence[str]) -> Callable[[Run], object]:
             return value.get(second) if type(value) is dict else walk(run, value, path, 1)
 
         return two
-    names = tuple(parts)
+    second, third = parts[1], parts[2]
+    rest = len(path) > 3
 
-    def through_objects(run: Run) -> object:
-        value: object = run.event
-        for name in names:
-            if type(value) is not dict:
-                return None if value is None else walk(run, run.event, path, 0)
-            value = value.get(name)
-        return value
+    def three(run: Run) -> object:
+        value = run.event.get(first)
+        if type(value) is dict:
+            value = value.get(second)
+            if type(value) is dict:
+                value = value.get(third)
+                return walk(run, value, path, 3) if rest else value
+        return None if value is None else walk(run, run.event, path, 0)
 
-    return through_objects
+    return three
 
 
 def walk(run: Run, value: object, path: tuple[Step, ...], at: int) -> object:
