@@ -39,9 +39,7 @@ _CHANGES = {
 
 def with_rules(samples: int, events: int) -> list[Row]:
     """The worker alone on core 0: ten rules with twenty formulas, and five files with filters and mappings."""
-    row = Row(
-        "10 rules with 20 formulas, 5 filters and mappings, one core", "events/s", "5 files without any", 0.5, 0.7
-    )
+    row = Row("10 rules, 20 formulas, 5 filters and mappings, one core", "events/s", "5 files without any", 0.5, 0.7)
     for _ in range(samples):
         row.reference.append(_rate(events, config(_files(full=False))))
         row.measured.append(_rate(events, config(_files(full=True), _cleansing())))
