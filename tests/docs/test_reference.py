@@ -13,6 +13,7 @@ import pytest
 from tests.docs.pages import PAGES, ROOT, name_of
 from turnout.collect import limits
 from turnout.control import configfile, specification
+from turnout.control.alerts.rules import AlertFields
 from turnout.control.cleansing import RuleFields
 from turnout.control.mapping import MappingFields
 from turnout.control.status import Status
@@ -76,6 +77,7 @@ def test_generated_pages_are_up_to_date() -> None:
         ("Destinations", Destination, {"site", "name"}),
         ("Delivery", Delivery, set[str]()),
         ("Cleansing", RuleFields, set[str]()),
+        ("Alerts", AlertFields, set[str]()),
         ("Mapping", MappingFields, set[str]()),
         ("Specification", specification.Fields, set[str]()),
         ("Actions", Actions, set[str]()),

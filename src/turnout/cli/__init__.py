@@ -14,6 +14,7 @@ from turnout.cli import (
     demo,
     events,
     look,
+    mcp,
     secrets,
     send,
     server,
@@ -35,7 +36,22 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": PREFIX.rstrip("_")},
     epilog=exit_codes("done", "what you asked about is not as it should be"),
 )
-for module in (server, configuration, versions, secrets, send, events, look, dead, try_, token, store, demo, bench):
+for module in (
+    server,
+    configuration,
+    versions,
+    secrets,
+    send,
+    events,
+    look,
+    dead,
+    try_,
+    token,
+    mcp,
+    store,
+    demo,
+    bench,
+):
     module.add(app)
 
 
