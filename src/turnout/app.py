@@ -142,8 +142,8 @@ async def run_collector(settings: Settings, stop: asyncio.Event) -> None:
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Process and deliver until `stop`, then finish what is in hand."""
     from turnout.deliver.http import HttpDestination, open_session  # noqa: PLC0415 - aiohttp
-    from turnout.process.build import chain_for  # noqa: PLC0415 - the standard catalogue
     from turnout.process.chain import Chain, Tally  # noqa: PLC0415
+    from turnout.process.enrichment.enricher import Enricher  # noqa: PLC0415
     from turnout.process.enrichment.shelf import Shelf  # noqa: PLC0415
     from turnout.process.stage import ProcessStage  # noqa: PLC0415
 
@@ -173,19 +173,20 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     deliverer = Deliverer(stream, store, open_one, now_ms, settings.replay_ms)
     tally = Tally()
     shelf = Shelf(settings.stores_path, Secrets(settings.secret_key_path))
-    chain = chain_for(watcher.snapshot, tally, shelf)
+    enricher = Enricher(shelf, session, now_ms)
+    chain = enricher.chain(watcher.snapshot, tally)
 
     def refresh() -> Chain:
         nonlocal chain
         if (snapshot := watcher.refresh()) is not None:
-            chain = chain_for(snapshot, tally, shelf)
+            chain = enricher.chain(snapshot, tally)
             deliverer.apply(snapshot)
             with _tolerated("configuration not kept for the next start"):
                 applied.remember(settings.data_dir, watcher.text)
         return chain
 
     refresh()
-    stage = ProcessStage(stream, refresh, deliverer.wake, lambda: shelf.flush(now_ms()))
+    stage = ProcessStage(stream, refresh, deliverer.wake, enricher.keep, enricher.prepare)
 
     def facts(found: Facts) -> None:
         found.trouble = stage.trouble

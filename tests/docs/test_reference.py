@@ -11,13 +11,14 @@ import msgspec
 import pytest
 
 from tests.docs.pages import PAGES, ROOT, name_of
+from turnout import breaker
 from turnout.collect import limits
 from turnout.control import configfile, specification
 from turnout.control.alerts.rules import AlertFields
 from turnout.control.cleansing import RuleFields
 from turnout.control.mapping import MappingFields
 from turnout.control.status import Status
-from turnout.deliver import breaker, retry
+from turnout.deliver import retry
 from turnout.model.config import Delivery, Destination, Source
 from turnout.model.outcome import REASON_OF
 from turnout.model.specification import Actions, Property

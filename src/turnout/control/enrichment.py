@@ -7,15 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from turnout.control.changes import Findings
+from turnout.control.changes import Findings, belonging
 from turnout.control.routing import filter_of
 from turnout.control.yamlfile import join
+from turnout.destinations.headers import Headers
+from turnout.destinations.templates import template_problems_in
+from turnout.destinations.url import UrlTemplate
 from turnout.formula import compile_formula
 from turnout.formula.errors import did_you_mean
 from turnout.model.config import Environment, Source
-from turnout.model.enrichment import DataStore, Enrichment, Placement, Row
+from turnout.model.enrichment import Api, DataStore, Enrichment, Placement, Row
+from turnout.model.errors import Problem
 
 _DAY_MS = 86_400_000
 _SEGMENTS = 32
@@ -47,12 +51,24 @@ class RowFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     confirm: bool = False
 
 
+class ApiFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """An API as it is written."""
+
+    url: _Text
+    method: Literal["GET", "POST"] = "GET"
+    headers: dict[str, str] = {}
+    body: dict[str, object] | None = None
+    timeout_ms: Annotated[int, Meta(ge=1, le=5_000)] = 1_000
+    cache_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
+
+
 class EnrichmentFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """An enrichment as it is written."""
+    """An enrichment as it is written: from a `store` by a `key`, or from an `api`."""
 
     label: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\A[^\n]*\S[^\n]*\Z")]
-    store: str
-    key: _Text
+    store: str | UnsetType = UNSET
+    key: _Text | UnsetType = UNSET
+    api: dict[str, object] | UnsetType = UNSET
     properties: Annotated[list[object], Meta(min_length=1)]
     event_names: list[_Text] = []
     when: object = None
@@ -115,10 +131,16 @@ def read_enrichments(
         if fields.label in labels:
             found.wrong(f"{where}.label", f"{fields.label!r} is another enrichment's label too", "each has its own")
         labels.add(fields.label)
-        if f"{site}/{fields.store}" not in stores:
-            fix = did_you_mean(fields.store, names) or f"known: {', '.join(names) or 'none'}"
-            found.wrong(f"{where}.store", f"there is no store {fields.store!r}", fix)
-        _is_path(fields.key, f"{where}.key", found)
+        given = {"store": fields.store, "key": fields.key, "api": fields.api}
+        if fields.api is not UNSET:
+            belonging(given, ("api",), "an api", where, found)
+        elif belonging(given, ("store", "key"), "an enrichment without an api", where, found):
+            if f"{site}/{fields.store}" not in stores:
+                fix = did_you_mean(str(fields.store), names) or f"known: {', '.join(names) or 'none'}"
+                found.wrong(f"{where}.store", f"there is no store {fields.store!r}", fix)
+            _is_path(str(fields.key), f"{where}.key", found)
+        if fields.api is not UNSET and fields.placement == "same_level":
+            found.wrong(f"{where}.placement", "an api has no key to be beside", "root, or custom with a path")
         if (fields.placement == "custom") != bool(fields.path):
             found.wrong(f"{where}.path", "goes with placement: custom, and only with it")
         if fields.path:
@@ -126,8 +148,9 @@ def read_enrichments(
         yield Enrichment(
             site=site,
             label=fields.label,
-            store=f"{site}/{fields.store}",
-            key=fields.key,
+            store=f"{site}/{fields.store}" if fields.store else "",
+            key=fields.key or "",
+            api=_api(fields.api, f"{where}.api", found) if fields.api is not UNSET else None,
             rows=tuple(_rows(fields.properties, f"{where}.properties", found)),
             sources=_scope(site, fields.sources, fields.environment, where, sources, found),
             event_names=frozenset(fields.event_names),
@@ -137,6 +160,33 @@ def read_enrichments(
             description=fields.description,
             status=fields.status,
         )
+
+
+def _api(value: object, path: str, found: Findings) -> Api | None:
+    if not found.of_type(path, value, ApiFields):
+        return None
+    fields = msgspec.convert(value, ApiFields)
+    for problem in _api_problems(fields):
+        found.wrong(f"{path}.{problem.path}", problem.message, problem.fix)
+    if fields.method == "GET" and fields.body is not None:
+        found.wrong(f"{path}.body", "has no effect with method: GET", "leave it out, or set method: POST")
+    return Api(
+        url=fields.url,
+        method=fields.method,
+        headers=fields.headers,
+        body=fields.body,
+        timeout_ms=fields.timeout_ms,
+        cache_ms=fields.cache_seconds * 1000,
+    )
+
+
+def _api_problems(fields: ApiFields) -> Iterator[Problem]:
+    texts: dict[str, object] = {"url": fields.url, "headers": fields.headers, "body": fields.body}
+    wrong = [problem for name, value in texts.items() for problem in template_problems_in(name, value)]
+    yield from wrong
+    if not wrong:
+        yield from (Problem("url", problem.message, problem.fix) for problem in UrlTemplate(fields.url).problems())
+        yield from Headers(fields.headers, signed=False).problems()
 
 
 def _rows(listed: Sequence[object], path: str, found: Findings) -> Iterator[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from turnout.deliver.breaker import State
+from turnout.breaker import State
 from turnout.deliver.guard import Guard
 from turnout.deliver.reader import Reader
 from turnout.deliver.runner import Runner

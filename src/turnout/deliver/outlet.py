@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 from msgspec import structs
 
-from turnout.deliver.breaker import Breaker, State
+from turnout.breaker import Breaker, State
 from turnout.deliver.guard import Guard
 from turnout.deliver.reader import decode_event
 from turnout.deliver.retry import next_attempt_ms

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from turnout.deliver.breaker import State
+from turnout.breaker import State
 from turnout.deliver.guard import Guard
 from turnout.deliver.outlet import Outlet
 from turnout.deliver.reader import Reader

@@ -26,10 +26,14 @@ def template_problems(config: msgspec.Struct) -> Iterator[Problem]:
     """What is wrong with the templates of these settings, with their place."""
     for field in msgspec.structs.fields(config):
         if takes_templates(field.type):
-            value = getattr(config, field.name)
-            yield from _problems(field.encode_name, value)
-            for key in value if isinstance(value, dict) else ():
-                yield from _problems(f"{field.encode_name}.{key}", key)
+            yield from template_problems_in(field.encode_name, getattr(config, field.name))
+
+
+def template_problems_in(path: str, value: object) -> Iterator[Problem]:
+    """What is wrong with the templates of one setting, its own keys included."""
+    yield from _problems(path, value)
+    for key in value if isinstance(value, dict) else ():
+        yield from _problems(f"{path}.{key}", key)
 
 
 def takes_templates(kind: object) -> bool:

@@ -40,8 +40,22 @@ class Row(msgspec.Struct, frozen=True):
     override: bool = False
 
 
+class Api(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody else's HTTP API that knows more (`processing.md` §6.3). Texts are templates; times in ms.
+
+    `body` is sent as JSON, if there is one. An answer is used again for `cache_ms`.
+    """
+
+    url: str
+    method: Literal["GET", "POST"] = "GET"
+    headers: dict[str, str] = {}
+    body: dict[str, object] | None = None
+    timeout_ms: int = 1_000
+    cache_ms: int = 300_000
+
+
 class Enrichment(msgspec.Struct, frozen=True, kw_only=True):
-    """Events of `sources` get properties from `store` (a reference), found by the value at `key`.
+    """Events of `sources` get properties from `store` (a reference), found by the value at `key`, or from `api`.
 
     `event_names`: none means all. `placement` says where the rows' properties begin: at the event's root, beside the
     last name of `key`, or at `path`. `label` is unique in its site.
@@ -49,8 +63,9 @@ class Enrichment(msgspec.Struct, frozen=True, kw_only=True):
 
     site: str
     label: str
-    store: str
-    key: str
+    store: str = ""
+    key: str = ""
+    api: Api | None = None
     rows: tuple[Row, ...]
     sources: frozenset[str]
     event_names: frozenset[str] = frozenset()

@@ -1,25 +1,31 @@
 """The chain that a configuration asks for (`processing.md` §1). A step that has nothing to do is not in it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from turnout.model.cleansing import Timing
 from turnout.model.config import Snapshot
 from turnout.process.chain import Chain, Step, Tally
-from turnout.process.enrichment.shelf import Shelf
 from turnout.process.steps.check import CHECK, checking
+
+if TYPE_CHECKING:
+    # Only for its type: whoever has no formulas does without the language.
+    from turnout.process.steps.enrich import Knowledge
 
 STANDARD_CHAIN: Chain = (CHECK,)
 
 
-def chain_for(snapshot: Snapshot, tally: Tally, shelf: Shelf | None = None) -> Chain:
+def chain_for(snapshot: Snapshot, tally: Tally, known: Knowledge | None = None) -> Chain:
     """The steps of this configuration, compiled. They count in `tally`, which outlives the chain.
 
-    `shelf` has the data stores; without it nothing is kept and nothing enriched.
+    `known` is what enrichments draw on; without it nothing is kept and nothing enriched.
     """
     between = (
-        *(_enriching(snapshot, tally, shelf) if shelf is not None else ()),
+        *(_enriching(snapshot, tally, known) if known is not None else ()),
         *_cleansing(snapshot, "after_enrichment", tally),
     )
     return (*_cleansing(snapshot, "reception", tally), *_checked(snapshot, between))
@@ -63,10 +69,10 @@ def _cleansing(snapshot: Snapshot, timing: Timing, tally: Tally) -> Iterator[Ste
         yield cleansing(rules, timing, tally)
 
 
-def _enriching(snapshot: Snapshot, tally: Tally, shelf: Shelf) -> Iterator[Step]:
+def _enriching(snapshot: Snapshot, tally: Tally, known: Knowledge) -> Iterator[Step]:
     stores = [store for store in snapshot.stores.values() if store.status == "active" and store.event_name]
     rules = [rule for rule in snapshot.enrichments if rule.status == "active"]
     if stores or rules:
         from turnout.process.steps.enrich import enriching  # noqa: PLC0415 - the formula language
 
-        yield enriching(stores, rules, shelf, tally)
+        yield enriching(stores, rules, known, tally)

@@ -13,7 +13,7 @@ What must stay true:
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import structlog
 
@@ -49,8 +49,9 @@ class ProcessStage:
         refresh: Callable[[], Chain],
         wake: Callable[[], None],
         keep: Callable[[], None] = lambda: None,
+        prepare: Callable[[Batch], Awaitable[None]] | None = None,
     ) -> None:
-        self._log, self._refresh, self._wake, self._keep = log, refresh, wake, keep
+        self._log, self._refresh, self._wake, self._keep, self._prepare = log, refresh, wake, keep, prepare
         self._subscription = log.subscribe(ACCEPTED, GROUP)
         self._lag = 0
         self.events: Counter[tuple[str, Status]] = Counter()
@@ -77,7 +78,7 @@ class ProcessStage:
                 batches = self._fetch()
                 chain = self._refresh()
                 for group in _groups(batches):
-                    records, counts = await _processed(group, chain)
+                    records, counts = await self._processed(group, chain)
                     if not await self._append(records, group[-1].next, stop):
                         return
                     self.events.update(counts)
@@ -87,6 +88,20 @@ class ProcessStage:
                     await _pause(stop, _BUSY_PAUSE_S if idle < _IDLE_AFTER else _IDLE_PAUSE_S)
         finally:
             self._subscription.close()
+
+    async def _processed(self, group: Sequence[Batch], chain: Chain) -> tuple[list[bytes], Counter[tuple[str, Status]]]:
+        """All records of the group, processed; other work gets its turn in between."""
+        records: list[bytes] = []
+        counts: Counter[tuple[str, Status]] = Counter()
+        for batch in group:
+            for part in _slices(batch):
+                if self._prepare is not None:
+                    await self._prepare(part)
+                done, found = process_batch(part, chain)
+                records += done
+                counts.update(found)
+                await asyncio.sleep(0)
+        return records, counts
 
     def _fetch(self) -> list[Batch]:
         try:
@@ -131,19 +146,6 @@ class ProcessStage:
         if self.trouble:
             _logger.info("processing goes on")
         self.trouble = ""
-
-
-async def _processed(group: Sequence[Batch], chain: Chain) -> tuple[list[bytes], Counter[tuple[str, Status]]]:
-    """All records of the group, processed; other work gets its turn in between."""
-    records: list[bytes] = []
-    counts: Counter[tuple[str, Status]] = Counter()
-    for batch in group:
-        for part in _slices(batch):
-            done, found = process_batch(part, chain)
-            records += done
-            counts.update(found)
-            await asyncio.sleep(0)
-    return records, counts
 
 
 def _slices(batch: Batch) -> Iterator[Batch]:

@@ -5,7 +5,7 @@ import pytest
 
 from turnout.control.configfile import load
 from turnout.model.config import Snapshot
-from turnout.model.enrichment import DataStore, Enrichment, Row
+from turnout.model.enrichment import Api, DataStore, Enrichment, Row
 from turnout.model.errors import ConfigError
 
 SOURCES = {
@@ -95,6 +95,41 @@ def test_what_can_not_work_is_refused_with_its_place(stores: object, rules: obje
         loaded(stores, rules)
     found = {problem.path: problem.message for problem in caught.value.problems}
     assert message in found[f'sites."29".{path}']
+
+
+API = {"url": "https://api.example/p?id={{user.id}}"}
+ASKS = {"label": "Where", "api": API, "properties": [{"property": "city"}]}
+
+
+def test_an_api_has_its_defaults() -> None:
+    (found,) = loaded({}, [ASKS]).enrichments
+    assert found.api == Api(url="https://api.example/p?id={{user.id}}", timeout_ms=1_000, cache_ms=300_000)
+    assert (found.store, found.key) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("changed", "path", "message"),
+    [
+        ({"api": {"url": "ftp://api.example"}}, "api.url", "must start with http"),
+        ({"api": {"url": "https://api.example/{{NO(}}"}}, "api.url", "column"),
+        ({"api": {**API, "headers": {"X Y": "1"}}}, "api.headers.X Y", ""),
+        ({"api": {**API, "body": {"a": 1}}}, "api.body", "no effect with method: GET"),
+        ({"api": {**API, "timeout_ms": 5_001}}, "api.timeout_ms", ""),
+        ({"store": "carts"}, "store", "has no effect with an api"),
+        ({"placement": "same_level"}, "placement", "no key to be beside"),
+    ],
+)
+def test_an_api_that_can_not_work_is_refused(changed: dict[str, object], path: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded({"carts": STORE}, [{**ASKS, **changed}])
+    found = {problem.path: problem.message for problem in caught.value.problems}
+    assert message in found[f'sites."29".enrichments[0].{path}']
+
+
+def test_without_an_api_a_store_and_a_key_are_needed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded({}, [{"label": "x", "properties": [{"property": "city"}]}])
+    assert [problem.path.rpartition(".")[2] for problem in caught.value.problems] == ["store", "key"]
 
 
 def test_consent_is_changed_by_who_confirms_it() -> None:

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.deliver.rig import DOWN, Clock, FakeDestination, Rig, eventually
+from turnout.breaker import THRESHOLD
 from turnout.deliver import reader
-from turnout.deliver.breaker import THRESHOLD
 from turnout.deliver.guard import Guard
 from turnout.deliver.keeper import Keeper
 from turnout.deliver.reader import Reader

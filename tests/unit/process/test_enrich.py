@@ -12,7 +12,9 @@ from turnout.model.enrichment import DataStore, Enrichment, Row
 from turnout.model.event import Received
 from turnout.process.build import chain_for
 from turnout.process.chain import Chain, Tally, process
+from turnout.process.enrichment.asking import Answers
 from turnout.process.enrichment.shelf import Shelf
+from turnout.process.steps.enrich import Knowledge
 
 SHOP = frozenset({"29/shop"})
 NOW_MS = 1_764_000_000_000
@@ -40,7 +42,7 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
 
 def chain(shelf: Shelf, *rules: Enrichment, stores: tuple[DataStore, ...] = FEW, tally: Tally | None = None) -> Chain:
     snapshot = Snapshot(version="1", stores={one.ref: one for one in stores}, enrichments=rules)
-    return chain_for(snapshot, tally or Tally(), shelf)
+    return chain_for(snapshot, tally or Tally(), Knowledge(shelf, Answers(lambda: NOW_MS)))
 
 
 def through(

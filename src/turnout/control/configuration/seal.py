@@ -77,6 +77,11 @@ def in_clear(data: object, environment: Mapping[str, str]) -> Iterator[tuple[Pat
                 settings = destination.get("settings") if isinstance(destination, Mapping) else None
                 if isinstance(settings, Mapping) and name in settings:
                     yield from _texts((*site_path, *path, "settings", name), settings[name])
+        enrichments = site.get("enrichments") if isinstance(site, Mapping) else None
+        for index, one in enumerate(enrichments if isinstance(enrichments, list) else ()):
+            api = one.get("api") if isinstance(one, Mapping) else None
+            if isinstance(api, Mapping) and "headers" in api:
+                yield from _texts((*site_path, "enrichments", str(index), "api", "headers"), api["headers"])
         for path, alert in _members(site, "alerts"):
             for told_path, told in _members(alert, "notify"):
                 for name in SECRET_SETTINGS:

@@ -1,7 +1,7 @@
 """Stages 3 and 4: keep what events say, and give later events what was kept (`processing.md` §6).
 
-An event is enriched from what was kept before it. What it says itself is kept as it was before it was enriched, and
-after: whoever comes next finds it.
+An event is enriched from what was kept before it, or by an API. What it says itself is kept as it was before it was
+enriched, and after: whoever comes next finds it.
 """
 
 from collections import Counter
@@ -15,6 +15,7 @@ from turnout.formula import Formula, Run, compile_formula
 from turnout.model.enrichment import DataStore, Enrichment
 from turnout.model.requirement import granted
 from turnout.process.chain import Draft, Step, Tally
+from turnout.process.enrichment.asking import Answers, Asking
 from turnout.process.enrichment.merge import Object, Warned, merge
 from turnout.process.enrichment.pick import Picked, holders, key_of, picked, tree
 from turnout.process.enrichment.shelf import Shelf, StoreUnavailableError
@@ -37,11 +38,12 @@ class _Keeping(NamedTuple):
 
 
 class _Enriching(NamedTuple):
-    """An enrichment, compiled."""
+    """An enrichment, compiled; `asking` if it is an API that knows."""
 
     rule: Enrichment
     names: Sequence[str]
     condition: Formula | None
+    asking: Asking | None
 
 
 class _Told(NamedTuple):
@@ -58,41 +60,54 @@ class _Told(NamedTuple):
         return _SUCCESS
 
 
-def enriching(stores: Sequence[DataStore], rules: Sequence[Enrichment], shelf: Shelf, tally: Tally) -> Step:
+class Knowledge(NamedTuple):
+    """What enrichments draw on: data stores, and the answers of APIs. In a rehearsal nothing is kept."""
+
+    shelf: Shelf
+    answers: Answers
+    rehearsal: bool = False
+
+
+def enriching(stores: Sequence[DataStore], rules: Sequence[Enrichment], known: Knowledge, tally: Tally) -> Step:
     """The step of these stores and enrichments, in this order. Counts in `tally` what they come to.
 
     Raises `FormulaError` for a formula that cannot work.
     """
     keeping: dict[tuple[str, str], list[_Keeping]] = {}
     for store in stores:
-        one = _Keeping(store, store.key.split("."), tree(store.properties), _compiled(store.filter))
+        kept = _Keeping(store, store.key.split("."), tree(store.properties), _compiled(store.filter))
         for source in store.sources:
-            keeping.setdefault((source, store.event_name), []).append(one)
+            keeping.setdefault((source, store.event_name), []).append(kept)
     by_source: dict[str, list[_Enriching]] = {}
     for rule in rules:
         for source in rule.sources:
-            by_source.setdefault(source, []).append(_Enriching(rule, rule.key.split("."), _compiled(rule.when)))
+            asking = Asking(rule) if rule.api is not None else None
+            one = _Enriching(rule, rule.key.split("."), _compiled(rule.when), asking)
+            by_source.setdefault(source, []).append(one)
     trouble = _Trouble()
 
     def enrich(draft: Draft) -> None:
         event, name = draft.event, draft.event.get("event_name")
         mine = keeping.get((draft.source, name)) if isinstance(name, str) else None
-        kept = list(_kept(mine, draft)) if mine else []
+        said = list(_kept(mine, draft)) if mine and not known.rehearsal else []
         statuses: list[str] = []
-        for rule, names, condition in by_source.get(draft.source, ()):
+        for rule, names, condition, asking in by_source.get(draft.source, ()):
             if rule.event_names and name not in rule.event_names:
                 continue
             if condition is not None and not condition.holds(_run(draft)):
                 continue
-            told = _enriched(event, rule, names, shelf, draft.received_ms, trouble)
+            if asking is not None:
+                told = _asked(draft, rule, asking, known.answers)
+            else:
+                told = _enriched(event, rule, names, known.shelf, draft.received_ms, trouble)
             statuses.append(told.status)
             tally.enrichments[rule.site, rule.label, told.status] += 1
             _tell(draft, rule, told.warnings)
         if statuses:
             _context(event)["enrichment"] = {"status": _overall(statuses)}
-        for store, key, value in kept:
+        for store, key, value in said:
             try:
-                shelf.put(store.ref, key, value, draft.received_ms, store.keep_ms)
+                known.shelf.put(store.ref, key, value, draft.received_ms, store.keep_ms)
             except StoreUnavailableError as error:
                 trouble.says(str(error))
 
@@ -151,6 +166,21 @@ def _enriched(
     if not asked:
         return _Told(1, 0, [Warned("missing_key", f"event.{rule.key}", "the key is not in the event")])
     return _Told(asked, found, warnings)
+
+
+def _asked(draft: Draft, rule: Enrichment, asking: Asking, answers: Answers) -> _Told:
+    call = asking.call(_run(draft))
+    if isinstance(call, str):
+        return _Told(1, 0, [Warned("missing_key", "event", call)])
+    answer = answers.get(call)
+    if answer is None:
+        return _Told(1, 0, [Warned("timeout", "event", "there was no time to ask for it")])
+    if answer.value is None:
+        return _Told(1, 0, [Warned(answer.code, "event", answer.message)])
+    base, at = _base(draft.event, rule, draft.event, "")
+    if base is None:
+        return _Told(1, 1, [Warned("type_error", f"event.{at}", "is no object that properties can be added to")])
+    return _Told(1, 1, merge(base, at, answer.value, rule.rows))
 
 
 def _base(event: Object, rule: Enrichment, holder: Object, path: str) -> tuple[Object | None, str]:

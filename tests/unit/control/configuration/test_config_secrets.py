@@ -179,6 +179,21 @@ sites:
     assert configfile.load(done.text, {"TEAMS": "t"}, secrets).alerts == configfile.load(text, {"TEAMS": "t"}).alerts
 
 
+def test_headers_of_an_api_that_enriches_are_secrets_too(secrets: Secrets) -> None:
+    text = """
+sites:
+  s:
+    sources: {a: {type: web, key: k}}
+    enrichments:
+      - {label: x, properties: [{property: p}], api: {url: "https://x.example", headers: {Authorization: Bearer hush}}}
+"""
+    done = sealed(text, {}, secrets)
+    assert "hush" not in done.text
+    (rule,) = done.snapshot.enrichments
+    assert rule.api is not None
+    assert rule.api.headers == {"Authorization": "Bearer hush"}
+
+
 def test_a_secret_that_is_shared_by_an_alias_is_sealed_once(secrets: Secrets) -> None:
     text = """
 sites:

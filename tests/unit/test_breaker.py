@@ -2,7 +2,7 @@
 
 import pytest
 
-from turnout.deliver.breaker import THRESHOLD, Breaker
+from turnout.breaker import THRESHOLD, Breaker
 
 FAIL, SUCCEED, PROBE, REFUSED = "fail", "succeed", "probe", "no probe yet"
 NEARLY: list[tuple[float, str, str]] = [(0, FAIL, "closed")] * (THRESHOLD - 1)
