@@ -212,6 +212,7 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
     """Answer for health, figures and the API until `stop`."""
     from turnout.control.alerts.watch import Watch  # noqa: PLC0415 - SQLAlchemy
     from turnout.control.api.world import World  # noqa: PLC0415
+    from turnout.control.erasure.worker import ErasureWorker  # noqa: PLC0415
     from turnout.control.http import serve_control  # noqa: PLC0415 - Litestar
     from turnout.control.inspector.keeper import Keeper  # noqa: PLC0415
 
@@ -238,10 +239,12 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
     def facts(found: Facts) -> None:
         found.inspector_lag, found.inspector_trouble = keeper.lag, keeper.trouble
 
+    erasing = ErasureWorker(world.erasures, world.events, world.inspector, world.snapshot, now_ms)
     with keeper.at_work():
         await asyncio.gather(
             serve_control(settings, world, stop),
             Watch(world).run(stop),
+            erasing.run(stop),
             _every(_CONFIG_S, stop, refresh),
             _publish("control", settings, watcher, facts, stop),
         )

@@ -12,6 +12,7 @@ from turnout.cli import (
     configuration,
     dead,
     demo,
+    erase,
     events,
     look,
     mcp,
@@ -45,9 +46,15 @@ for module in (
     events,
     look,
     dead,
+<<<<<<< HEAD
     try_,
     token,
     mcp,
+=======
+    erase,
+    try_,
+    token,
+>>>>>>> cb39c64 (Erase a person from all that is kept, by API and command line, with a receipt: sums close, not a byte stays, kill -9 or not)
     store,
     demo,
     bench,

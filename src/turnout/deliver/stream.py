@@ -88,12 +88,16 @@ class Stream:
     async def _pass(self, batches: Sequence[DecodedBatch]) -> None:
         outlet = self._outlet
         current = _Pass(batches)
+        # These batches may have been read before an event was erased.
+        gone = outlet.store.erased(batches[0].base, batches[-1].next)
         sending: list[_Item] = []
         rehearsing: list[_Item] = []
         now_ms = outlet.clock()
         for batch, codes in zip(batches, current.codes, strict=True):
             for position, record in enumerate(batch.records):
                 code = offered(outlet.settings, record)
+                if gone and code is None and batch.base + position in gone:
+                    code = Code.CANCELLED
                 if code is None and not outlet.guard.open:
                     code = outlet.guard.stops(batch.event(position))
                 if code is not None:

@@ -64,6 +64,16 @@ class Attempt(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     payload: bytes
     received_ms: int
 
+    @property
+    def texts(self) -> list[bytes]:
+        """Everything in it that may tell of a person. A request may carry other events too."""
+        found = [self.payload, self.detail.encode()]
+        if self.request is not None:
+            found += [self.request.url.encode(), self.request.body, *map(str.encode, self.request.headers.values())]
+        if self.response is not None:
+            found += [self.response.body, *map(str.encode, self.response.headers.values())]
+        return found
+
 
 encode_attempt = msgspec.msgpack.Encoder().encode
 decode_attempt = msgspec.msgpack.Decoder(Attempt).decode

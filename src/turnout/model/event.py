@@ -85,6 +85,26 @@ class Processed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     derived: tuple[str, ...] = ()
 
 
+_ERASED = (Reason("erased", "", "erased on request"),)
+"""The reasons of an event whose content was erased, with whatever else could tell of a person."""
+
+
+def erased_received(record: Received) -> Received:
+    """What is kept of an event that is erased: that there was one, from where, when, and its status."""
+    nothing = {"payload": b"", "reasons": _ERASED, "warnings": (), "raw": b"", "location": None}
+    return msgspec.structs.replace(record, **nothing)
+
+
+def erased_processed(record: Processed) -> Processed:
+    """The same after processing."""
+    return msgspec.structs.replace(record, payload=b"", user_key="", reasons=_ERASED, warnings=())
+
+
+def is_erased(record: Received | Processed) -> bool:
+    """Whether nothing but the fact is left of this event."""
+    return not record.payload and record.reasons == _ERASED
+
+
 encode = msgspec.msgpack.Encoder().encode
 decode_received = msgspec.msgpack.Decoder(Received).decode
 decode_processed = msgspec.msgpack.Decoder(Processed).decode

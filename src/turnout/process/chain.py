@@ -26,6 +26,7 @@ from turnout.model.event import (
     Status,
     decode_received,
     encode,
+    is_erased,
 )
 
 if TYPE_CHECKING:
@@ -200,6 +201,9 @@ def _outcome(
 
 
 def _failed(received: Received, offset: int, doing: str, error: Exception, parent: str) -> Processed:
+    """The record of an event that a step could not do with, or of which nothing is left to be processed."""
+    if is_erased(received):
+        return _outcome(received, offset, received.status, received.reasons, (), parent)
     reason = Reason("step_failed", "", f"{doing}: {_told(error)}")
     return _outcome(received, offset, "failed", (*received.reasons, reason), received.warnings, parent)
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from turnout.model.outcome import Code
+from turnout.receipts import erasure
 from turnout.receipts.records import Registered
 from turnout.receipts.schema import DEAD
 from turnout.receipts.store import PORTION, Store
@@ -21,6 +22,7 @@ def retain(store: Store, older_than_ms: int) -> bool:
             more |= _forget_each(store, "retried", one.id, older_than_ms)
             more |= _forget_each(store, "stopped", one.id, older_than_ms)
             _forget_requirements(store, one)
+        erasure.forget(store)
         for (first,) in store.db.execute("SELECT first FROM runs WHERE made_ms<?", (older_than_ms,)).fetchall():
             store.db.execute("DELETE FROM runs WHERE first=?", (first,))
             parts = [(prefix, first) for prefix in range(256)]

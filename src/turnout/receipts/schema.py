@@ -80,6 +80,7 @@ INSERT INTO indexed SELECT coalesce(max(next), 0)
 CREATE TABLE attempts (seq INTEGER PRIMARY KEY AUTOINCREMENT, total INTEGER NOT NULL, body BLOB NOT NULL)
 """,
     "dead_reason": "CREATE INDEX dead_reason ON dead (destination, code, reason, died_ms, offset)",
+    "erased": "CREATE TABLE erased (offset INTEGER PRIMARY KEY)",
 }
 """Came within format 1, each behind the name of a table or index that tells whether it is there.
 
@@ -101,6 +102,8 @@ def connect(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
+        # What is deleted is gone from the file, whoever deletes it: an erased person may be in a free page otherwise.
+        db.execute("PRAGMA secure_delete=ON")
         db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         version = _version(db) or _create(db)
         if version <= FORMAT:

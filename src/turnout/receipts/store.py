@@ -17,10 +17,12 @@ from typing import Any
 
 import msgspec
 
+from turnout.model.clock import now_ms
 from turnout.model.errors import ReceiptsUnavailableError
 from turnout.model.outcome import Code
 from turnout.model.requirement import Requirement
 from turnout.receipts import queue
+from turnout.receipts.erasure import any_erased, blanked, bury_at, erased_between
 from turnout.receipts.records import (
     DeadLetter,
     Figures,
@@ -126,7 +128,7 @@ class Store:
         row = next(self._rows("SELECT id FROM destinations WHERE ref=? AND NOT removed", ref), None)
         if row is None:
             return False
-        if entries := self._entries("ORDER BY seq LIMIT ?", row[0], PORTION):
+        if entries := self.entries("ORDER BY seq LIMIT ?", row[0], PORTION):
             self.settle(row[0], [given_up(entry, "destination_deleted", now_ms) for entry in entries])
             return True
         with self.transaction():
@@ -152,6 +154,8 @@ class Store:
     def record(self, destination: int, step: Step) -> None:
         """Everything one step did, in one transaction."""
         with self.transaction():
+            gone = erased_between(self.db, step.outcomes[0][0], step.cursor) if step.outcomes else frozenset()
+            step = blanked(step, gone) if gone else step
             self.db.execute("UPDATE destinations SET cursor=? WHERE id=?", (step.cursor, destination))
             rows = [(destination, *row) for row in step.outcomes]
             self.db.executemany("INSERT INTO outcomes VALUES (?,?,?,?)", rows)
@@ -161,6 +165,8 @@ class Store:
             self.count(destination, {**counts, ATTEMPTS: step.attempts})
             self.tally.count(destination, step.counted, step.dead)
             self._show(step.shown)
+            if gone:
+                bury_at(self, destination, gone, now_ms())
 
     def settle(self, destination: int, settlements: Sequence[Settlement], shown: Sequence[bytes] = ()) -> None:
         """Results of further attempts, in one transaction. With `ordered` it may make the user's next event due.
@@ -168,17 +174,22 @@ class Store:
         `shown` are encoded attempts.
         """
         with self.transaction():
-            ended = [one for one in settlements if self._settle(destination, one)]
-            self.tally.move(destination, settled(ended))
+            self.settle_within(destination, settlements)
             made = sum(max(0, one.attempts - one.entry.attempts) for one in settlements)
             self.count(destination, {ATTEMPTS: made})
-            self._show(shown)
+            if shown and not any_erased(self.db, [one.entry.offset for one in settlements]):
+                self._show(shown)
+
+    def settle_within(self, destination: int, settlements: Sequence[Settlement]) -> None:
+        """Settle as part of a transaction, without attempts."""
+        ended = [one for one in settlements if self._settle(destination, one)]
+        self.tally.move(destination, settled(ended))
 
     # the ledger
 
     def due(self, destination: int, now_ms: int, limit: int) -> list[LedgerEntry]:
         """Entries whose time has come, the longest due first; with `ordered` only the first of each user."""
-        return self._entries("AND due_ms<=? ORDER BY due_ms, seq LIMIT ?", destination, now_ms, limit)
+        return self.entries("AND due_ms<=? ORDER BY due_ms, seq LIMIT ?", destination, now_ms, limit)
 
     def next_due(self, destination: int) -> list[LedgerEntry]:
         """The entry that is or will be due first, if there is one."""
@@ -210,6 +221,26 @@ class Store:
         """Whether this user has an event in the ledger."""
         sql = "SELECT 1 FROM ledger WHERE destination=? AND user_key=? LIMIT 1"
         return next(self._rows(sql, destination, user_key), None) is not None
+
+    # what is erased
+
+    def erased(self, low: int, high: int) -> frozenset[int]:
+        """Which offsets from `low` up to `high` are erased."""
+        try:
+            return erased_between(self.db, low, high)
+        except sqlite3.DatabaseError as error:
+            raise self._unavailable(error) from error
+
+    def purge(self) -> bool:
+        """Leave nothing of what was deleted in the file or its write-ahead log; durable. False: call it again later.
+
+        Blocks for the disk: call it in a thread.
+        """
+        try:
+            busy, _, _ = self._checkpointer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise self._unavailable(error) from error
+        return not busy
 
     # figures
 
@@ -343,7 +374,8 @@ class Store:
 
     # access
 
-    def _entries(self, where: str, destination: int, *values: object) -> list[LedgerEntry]:
+    def entries(self, where: str, destination: int, *values: object) -> list[LedgerEntry]:
+        """Entries of a destination that meet a condition in SQL."""
         rows = self._rows(
             "SELECT offset, event_id, name, payload, user_key, received_ms, attempts, first_ms, due_ms, reason,"
             f" detail, seq, source FROM ledger WHERE destination=? {where}",

@@ -16,6 +16,7 @@ from turnout.model.event import (
     Received,
     decode_processed,
     decode_received,
+    is_erased,
 )
 from turnout.model.outcome import OUTCOME_OF, REASON_OF, Code
 from turnout.model.requirement import Requirement, granted
@@ -181,6 +182,12 @@ def _trace(log: Log, store: Store, offset: int, record: Processed) -> Trace:
         payload=_json_or_text(record.payload),
         destinations=_fates(store, offset, record.payload),
     )
+    if is_erased(record):
+        cancelled = OUTCOME_OF[Code.CANCELLED]
+        found.destinations = [
+            msgspec.structs.replace(fate, reason="erased") if fate.outcome == cancelled else fate
+            for fate in found.destinations
+        ]
     if received is not None:
         found.endpoint, found.batch_index = received.endpoint, received.batch_index
         found.location = received.location
@@ -267,7 +274,7 @@ def _required(db: sqlite3.Connection, destination: int, offset: int) -> Requirem
 def _explain(fate: Fate, code: Code, required: Requirement, payload: bytes) -> None:
     if code == Code.FILTERED_CONDITION:
         fate.detail = required.filter
-    elif required.consent is not None:
+    elif required.consent is not None and payload:
         event = msgspec.json.decode(payload)
         given = granted(event) if isinstance(event, dict) else ()
         fate.consent = Shortfall(required=required.consent.categories, mode=required.consent.mode, given=given)

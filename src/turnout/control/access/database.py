@@ -52,6 +52,16 @@ class Database:
                 self._engine.dispose()
             self._engine = None
 
+    def purge(self) -> None:
+        """Leave nothing of what was deleted or overwritten in any file; raises if it can't be done now."""
+        engine = self._opened()
+        if engine.dialect.name != "sqlite":
+            return
+        with engine.connect() as connection:
+            (busy, _, _) = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+        if busy:
+            raise ControlUnavailableError(f"{self._url.database}: something reads it all the time")
+
     def _opened(self) -> Engine:
         with self._opening:
             if self._engine is None:
@@ -106,6 +116,6 @@ def _make(engine: Engine) -> None:
 
 def _prepare(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -16,6 +16,8 @@ SCOPES: Mapping[str, str] = {
     "delivery:read": "see what waits and what failed",
     "replay:read": "see replays",
     "replay:write": "send again what failed",
+    "erasures:read": "see what was erased",
+    "erasures:write": "erase a person for good",
     "alerts:read": "see alerts",
     "alerts:write": "create, change and delete alerts",
     "audit:read": "see who did what",
@@ -25,7 +27,7 @@ SCOPES: Mapping[str, str] = {
 }
 
 _VIEWER = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
-_EDITOR = frozenset(SCOPES) - {"tokens:write", "accounts:write", "admin"}
+_EDITOR = frozenset(SCOPES) - {"erasures:write", "tokens:write", "accounts:write", "admin"}
 ROLES: Mapping[str, frozenset[str]] = {"viewer": _VIEWER, "editor": _EDITOR, "admin": frozenset(SCOPES)}
 """Roles are names for sets, resolved at each use: a later release may give a role what is new in it."""
 

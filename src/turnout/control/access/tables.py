@@ -71,6 +71,21 @@ event.listen(
     ).execute_if(dialect="sqlite"),
 )
 
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("site", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("dry_run", Boolean, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("finished_ms", BigInteger),
+    Column("receipt", Text, nullable=False),
+    Column("trouble", Text, nullable=False),
+)
+"""`person` is emptied when an erasure is done."""
+
 integrations = Table(
     "integrations",
     metadata,

@@ -24,6 +24,7 @@ _PARAMETERS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "hit_id": ("Id of the record.", {"type": "string", "pattern": _ID, "examples": ["in_01m87xvaps7vaed2zm"]}),
     "issue_id": ("Id of the issue.", {"type": "string", "pattern": _ID, "examples": ["iss_31_e_502_bad_gateway"]}),
     "replay_id": ("Id of the replay.", {"type": "string", "pattern": _ID, "examples": ["rpl_01m87xvaps7vaed2zm"]}),
+    "erasure_id": ("Id of the erasure.", {"type": "string", "pattern": _ID, "examples": ["ers_01m87xvaps7vaed2zm"]}),
 }
 _IF_MATCH: dict[str, object] = {
     "name": "If-Match",

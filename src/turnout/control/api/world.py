@@ -11,6 +11,7 @@ from turnout.control.access.tokens import Tokens
 from turnout.control.alerts.book import Book
 from turnout.control.configuration.secrets import Secrets
 from turnout.control.configuration.store import Configurations
+from turnout.control.erasure.jobs import Erasures
 from turnout.control.inspector.inspector import Inspector
 from turnout.log.interface import Log
 from turnout.model.clock import Clock, now_ms
@@ -42,6 +43,9 @@ class World:
         self.integrations = Integrations(self.database)
         self.secrets = Secrets(settings.secret_key_path)
         self.configurations = Configurations(settings.data_dir, self.database, os.environ, self.secrets)
+        self.erasures = Erasures(self.database)
+        secrets = Secrets(settings.secret_key_path)
+        self.configurations = Configurations(settings.data_dir, self.database, os.environ, secrets)
         self.inspector = Inspector(settings)
         self.alerts = Book(self.database)
 

@@ -16,7 +16,7 @@ from turnout.control.inspector.segment import Entry
 from turnout.control.inspector.store import Series
 from turnout.log.interface import Batch, Log, Subscription
 from turnout.model.config import Snapshot
-from turnout.model.event import ACCEPTED, PROCESSED, Processed, Received, decode_processed, decode_received
+from turnout.model.event import ACCEPTED, PROCESSED, Processed, Received, decode_processed, decode_received, is_erased
 from turnout.model.sampling import MINUTE_MS, Kept, Sampler
 
 MOST_BEHIND = 1_000_000
@@ -116,7 +116,7 @@ class Follower:
     def _record(self, seq: int, event: Processed, may_be_test: bool, snapshot: Snapshot) -> Incoming | None:
         received: Received | None = None
         sampling: Kept | None = None
-        if may_be_test:
+        if may_be_test and not is_erased(event):
             received = self._accepted.at(event.offset)
             if test_code_of(received.payload if received is not None else b"", event.payload):
                 sampling = self._sampler.keep_test(event.source, event.received_ms)
@@ -124,7 +124,8 @@ class Follower:
         sampling = sampling or self._sampler.keep(event.source, event.name, failing, event.received_ms)
         if sampling is None:
             return None
-        received = received or self._accepted.at(event.offset)
+        if not is_erased(event):  # what was read of it before may still be at hand
+            received = received or self._accepted.at(event.offset)
         source = snapshot.sources.get(event.source)
         environment = source.environment if source is not None else ""
         return incoming.incoming(seq, event, received, environment, sampling)

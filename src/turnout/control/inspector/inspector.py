@@ -1,7 +1,8 @@
 """The inspector's records of this data directory: both directions, what they may take, and forgetting a person."""
 
 import shutil
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Sequence
 
 from turnout.control.inspector import incoming, outgoing
 from turnout.control.inspector.store import Series, within_budget
@@ -35,6 +36,8 @@ class Inspector:
             budget_bytes=settings.inspector_bytes,
         )
         self._tests_at_ms = 0
+        self.following = threading.Lock()
+        """Held while something is read and not written yet."""
 
     def retain(self, now_ms: int) -> None:
         """Remove what is too old, or too much. Raises sqlite3.Error, OSError."""
@@ -52,19 +55,23 @@ class Inspector:
         """Whether the disk has more left than what is kept free for events."""
         return shutil.disk_usage(self._settings.data_dir).free >= self._settings.reserve_bytes
 
-    def erase(self, matches: Callable[[Mapping[str, object]], bool], site: str) -> int:
-        """Remove the records of a site for good whose event `matches`, in any form it had; gives how many.
+    def erase(self, wanted: Callable[[int, Sequence[bytes]], bool], site: str) -> int:
+        """Remove records of a site for good: those `wanted`, by the offset of their event in `processed` and by
+        everything in them that may tell of a person; gives how many.
 
-        Nothing of them stays in the files or their index. Raises sqlite3.Error.
+        The log must not have it any more. Nothing of them stays in the files or their index. Raises sqlite3.Error.
         """
+        with self.following:
+            # What was read before is written now, and can be found; what is read from now on is erased already.
+            pass
 
         def came(document: bytes) -> bool:
-            return any(map(matches, incoming.decode(document).forms))
+            record = incoming.decode(document)
+            return wanted(record.seq, [text for text in (record.normalized, record.received, record.raw) if text])
 
         def went(document: bytes) -> bool:
-            record = outgoing.decode(document)
-            forms = (record.event, record.sent)
-            return any(isinstance(form, dict) and matches(form) for form in forms)
+            attempt = outgoing.decode(document).attempt
+            return wanted(attempt.offset, attempt.texts)
 
         match = f'"{field_term("site", site)}"'
         return self.incoming.erase(came, match) + self.outgoing.erase(went, match)

@@ -77,7 +77,8 @@ class Keeper:
         if not self._inspector.has_room():
             self._tell("the disk is nearly full; what is left of it is for events")
             return _TROUBLE_S
-        went_on = any([follower.step(), drain.step()])
+        with self._inspector.following:
+            went_on = any([follower.step(), drain.step()])
         self._tell("")
         self.lag = follower.lag()
         return 0.0 if went_on else _IDLE_S

@@ -186,8 +186,9 @@ class Segment:
                 self._db.execute("DELETE FROM records WHERE seq = ?", (seq,))
             if gone:
                 self._db.execute("INSERT INTO terms (terms) VALUES ('optimize')")
-        if gone:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # Also if nothing was found: whoever did this before may have been killed here.
+        if self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise sqlite3.OperationalError("the write-ahead log is in use; what was erased is still in it")
         return len(gone)
 
     def seal(self) -> None:
