@@ -46,15 +46,10 @@ for module in (
     events,
     look,
     dead,
-<<<<<<< HEAD
-    try_,
-    token,
-    mcp,
-=======
     erase,
     try_,
     token,
->>>>>>> cb39c64 (Erase a person from all that is kept, by API and command line, with a receipt: sums close, not a byte stays, kill -9 or not)
+    mcp,
     store,
     demo,
     bench,
