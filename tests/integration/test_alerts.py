@@ -36,7 +36,7 @@ sites:
     sources:
       shop: {type: web, key: k}
     destinations:
-      orders: {type: file, sources: [shop], settings: {path: out/a.ndjson}}
+      orders: {type: file, label: Orders, sources: [shop], settings: {path: out/a.ndjson}}
     alerts:
       ratio:
         category: destination/delivery
@@ -113,7 +113,7 @@ def test_an_alert_is_told_once_reminded_by_frequency_and_resolved_once(town: Tow
     assert mailbox.received == []
     town.minutes(1, failed=12)
     assert [mail.subject for mail in mailbox.received] == [
-        "Alert: orders: 89.29 % of the events were delivered (at least 90 % is wanted)"
+        "Alert: Orders: 89.29 % of the events were delivered (at least 90 % is wanted)"
     ]
     town.minutes(59, failed=1)
     assert len(mailbox.received) == 1
@@ -139,9 +139,9 @@ def test_a_message_tells_people_what_they_need(town: Town, mailbox: Mailbox) -> 
     assert (mail.sender, mail.recipients) == ("turnout@example.org", ["ops@example.org", "boss@example.org"])
     number = town.world.integrations.of(town.snapshot, START)["alert", "29/ratio"].id
     assert mail.text.split("\n") == [
-        "Alert: orders: 68.18 % of the events were delivered (at least 90 % is wanted)",
+        "Alert: Orders: 68.18 % of the events were delivered (at least 90 % is wanted)",
         "",
-        "Destination: orders",
+        "Destination: Orders",
         "Environment: production",
         "Site: 29",
         "Alert: ratio",
@@ -151,7 +151,8 @@ def test_a_message_tells_people_what_they_need(town: Town, mailbox: Mailbox) -> 
         "Since: 2025-11-24 16:01 UTC",
         "",
         "Most frequent reasons:",
-        "  502_bad_gateway: 14 events.",
+        "  502_bad_gateway: 14 events. The receiving server answered 502. Check its availability. Then replay the dead"
+        " letters.",
         "",
         f"https://turnout.example.org/v2/29/health/alerts/{number}",
         "",
@@ -304,7 +305,7 @@ def test_slack_teams_and_a_webhook_get_their_forms(tmp_path: Path) -> None:
         town.send()
         posts = {post.path.rpartition("/")[2]: post for post in hook.received}
     assert posts.keys() == {"slack", "teams", "own"}
-    title = "Alert: orders: 68.18 % of the events were delivered (at least 90 % is wanted)"
+    title = "Alert: Orders: 68.18 % of the events were delivered (at least 90 % is wanted)"
     slack = posts["slack"].json
     assert slack["text"] == title
     shown = str(slack["blocks"])
@@ -314,7 +315,8 @@ def test_slack_teams_and_a_webhook_get_their_forms(tmp_path: Path) -> None:
     assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
     parts = items(at(attachment, "content", "body"))
     runs = [at(part, "inlines", 0, "text") for part in parts if part["type"] == "RichTextBlock"]
-    assert runs == [title, "<!channel> *x* & [a](b): 14 events."]
+    assert runs[0] == title
+    assert str(runs[1]).startswith("<!channel> *x* & [a](b): 14 events.")
     own = posts["own"]
     assert own.json["type"] == "alert.firing"
     data = own.json["data"]

@@ -97,7 +97,7 @@ class Watch:
     async def _attempt(
         self, entry: Entry, notice: Notice, alert: Alert, notification: Notification, now_ms: int
     ) -> Outcome:
-        text = words.text(notice, {}, await asyncio.to_thread(self._world.link, "alert", alert.ref))
+        text = words.text(notice, await asyncio.to_thread(self._world.link, "alert", alert.ref))
         message_id = f"turnout-alert-{entry.seq}-{entry.at_ms}"
         result = await sending.send(self._world.settings, notification, notice, text, message_id, now_ms)
         said = " ".join(part for part in (result.reason, result.detail) if part)
@@ -139,7 +139,7 @@ def _notice(alert: Alert, snapshot: Snapshot, state: State, reading: Reading, no
             site=alert.site,
             alert=alert.name,
             category=alert.category,
-            subject=alert.subject.partition("/")[2],
+            subject=subject.label or subject.name if subject is not None else "",
             environment=environment,
             at_ms=now_ms,
             since_ms=state.since_ms if state.since_ms is not None else now_ms,

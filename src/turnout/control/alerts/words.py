@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from turnout.control.alerts.state import Kind
+from turnout.control.delivery.hints import hint_for
 from turnout.model.alerts import Category
 from turnout.model.duration import milliseconds
 
@@ -32,7 +33,7 @@ _COLLECTED = {
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a message is made of. `subject` is a name, "" for all destinations or the server.
+    """Everything that a message is made of. `subject` is a label, "" for all destinations or the server.
 
     `value`, `limit`, `counts` and `reasons` are those of the reading (`check.py`).
     """
@@ -71,14 +72,19 @@ class Text(NamedTuple):
         return "\n".join(lines) + "\n"
 
 
-def text(notice: Notice, hints: Mapping[str, str], link: str) -> Text:
-    """The words of a message. `hints` say by reason what to do; `link` may be empty."""
+def text(notice: Notice, link: str) -> Text:
+    """The words of a message; `link` may be empty."""
     prefix = "Test" if notice.test else _PREFIX[notice.kind]
     reasons = [
-        f"{reason}: {_number(n)} {'event' if n == 1 else 'events'}. {hints.get(reason, '')}".strip()
+        f"{reason}: {_number(n)} {'event' if n == 1 else 'events'}.{_hint(notice.category, reason)}"
         for reason, n in notice.reasons
     ]
     return Text(f"{prefix}: {_sentence(notice)}", list(_facts(notice)), reasons, link)
+
+
+def _hint(category: Category, reason: str) -> str:
+    """What to do, where the reason is one of a delivery."""
+    return f" {hint_for(reason).text}" if category.startswith("destination/") else ""
 
 
 def _sentence(notice: Notice) -> str:

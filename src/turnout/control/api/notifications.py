@@ -181,7 +181,7 @@ def test_notification(call: Call[Nothing, Nothing]) -> Single[TestAttributes]:
         limit=None,
         test=True,
     )
-    text = words.text(notice, {}, call.world.link("alert", alert.ref))
+    text = words.text(notice, call.world.link("alert", alert.ref))
     message_id = f"turnout-test-{call.path['id']}-{call.now_ms}"
     result = asyncio.run(sending.send(call.world.settings, one, notice, text, message_id, call.now_ms))
     detail = " ".join(part for part in (result.reason, result.detail) if part)
