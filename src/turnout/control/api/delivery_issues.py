@@ -1,7 +1,8 @@
 """Why events were not delivered, with samples and what to do (`config-api.md` A3, C5).
 
 The documented operations are those below `/integrations/`; they answer 404 "No data found" where there is nothing.
-Counts are exact. Samples are dead letters, so there are some as long as these are kept.
+Counts are exact. Samples are dead letters, so there are some as long as these are kept; what was sent and answered is
+in the inspector's records, which are kept for a shorter time and may be sampled.
 """
 
 import re
@@ -14,12 +15,19 @@ from turnout.control.api import integrations
 from turnout.control.api.delivery_figures import NO_DATA, Place, places, the_place
 from turnout.control.api.delivery_health import Granularity
 from turnout.control.api.documents import Listing, Nothing, Relationship, Resource, Single, moment
+from turnout.control.api.inspector_records import request_shown, response_shown
 from turnout.control.api.masking import MASK, masked_event
 from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.periods import DAY_MS, LONGEST_MS, MINUTE_MS, Period, Span, bucket_of, span_of
 from turnout.control.api.problems import not_found
 from turnout.control.delivery.hints import hint_for
 from turnout.control.delivery.issues import Issue, destination_of, issue_id, issues_of
+from turnout.control.inspector import outgoing
+from turnout.control.inspector.inspector import Inspector
+from turnout.control.inspector.segment import Row
+from turnout.control.inspector.segment import Span as Records
+from turnout.control.inspector.terms import field_term
+from turnout.model.attempt import Attempt
 from turnout.model.outcome import OUTCOME_OF, Code
 from turnout.receipts.figures import delivered
 from turnout.receipts.lists import dead_count_of_reason, dead_of_reason, last_death_ms
@@ -70,10 +78,11 @@ class IssueAttributes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """The request. What is not known any more is None."""
+    """The request of the last attempt. What is not known any more is None."""
 
     url: str | None = None
     method: str | None = None
+    headers: dict[str, str] | None = None
     body: str | None = None
     data: object = None
 
@@ -278,24 +287,48 @@ def _samples(call: Call[Nothing, Nothing], missing: str, size: int) -> list[tupl
     if personal and letters:
         call.record("delivery", "issue.view", call.path["issue_id"], personal_data=True)
     return [
-        (f"dl_{letter.died_ms}-{issue.destination}-{letter.offset}", _sample(letter, personal)) for letter in letters
+        (f"dl_{letter.died_ms}-{issue.destination}-{letter.offset}", _sample(call, found.place, letter, personal))
+        for letter in letters
     ]
 
 
-def _sample(letter: DeadLetter, personal: bool) -> SampleAttributes:
+def _sample(call: AnyCall, place: Place, letter: DeadLetter, personal: bool) -> SampleAttributes:
     detail = letter.detail if personal or not letter.detail else MASK
-    status = _STATUS.match(letter.reason)
+    request, response = Request(), Response()
+    attempt = _attempt(call.world.inspector, place, letter)
+    if attempt is not None and (sent := request_shown(attempt.request, personal)) is not None:
+        headers = dict(sent.headers)
+        request = Request(url=sent.url, method=sent.method, headers=headers, body=sent.body, data=sent.data)
+    if attempt is not None and (came := response_shown(attempt.response, personal)) is not None:
+        headers = dict(came.headers)
+        response = Response(status_code=came.status_code, headers=headers, body=came.body, data=came.data)
+    elif status := _STATUS.match(letter.reason):
+        response = Response(status_code=int(status[1]), body=detail)
     return SampleAttributes(
         timestamp=moment(letter.died_ms),
         status=OUTCOME_OF[Code(letter.code)],
         detail=detail,
-        request=Request(),
-        response=Response(status_code=int(status[1]) if status else None, body=detail if status else None),
+        request=request,
+        response=response,
         event=_event(letter.payload, personal),
         event_id=letter.event_id,
         attempt=letter.attempts,
         hint=hint_for(letter.reason).text,
     )
+
+
+def _attempt(inspector: Inspector, place: Place, letter: DeadLetter) -> Attempt | None:
+    """The inspector's record of the attempt after which an event was given up, if it was kept and still is."""
+    sought = {"destination": place.ref, "event_id": letter.event_id, "status": OUTCOME_OF[Code(letter.code)]}
+    match = " AND ".join(f'"{field_term(name, value)}"' for name, value in sought.items())
+
+    def read(row: Row) -> Attempt | None:
+        attempt = outgoing.decode(row.document).attempt
+        of_it = (attempt.destination, attempt.offset) == (place.ref, letter.offset)
+        return attempt if of_it and attempt.outcome == sought["status"] else None
+
+    found = inspector.outgoing.search(match, Records(), read, 1)
+    return found.items[0] if found.items else None
 
 
 def _event(payload: bytes, personal: bool) -> object:

@@ -238,20 +238,22 @@ def _outgoing(one: Outgoing, looker: Looker) -> OutgoingAttributes:
         environment=one.environment or None,
         sampling=attempt.sampling,
         test_code=one.test_code or None,
-        request=_request(attempt.request, personal) if full else UNSET,
-        response=_response(attempt.response, personal) if full else UNSET,
+        request=request_shown(attempt.request, personal) if full else UNSET,
+        response=response_shown(attempt.response, personal) if full else UNSET,
         event=shown if full else UNSET,
     )
 
 
-def _request(sent: Sent | None, personal: bool) -> RequestShown | None:
+def request_shown(sent: Sent | None, personal: bool) -> RequestShown | None:
+    """A request; its body is `***` unless `personal`."""
     if sent is None:
         return None
     body, data = _body(sent.body, personal)
     return RequestShown(method=sent.method, url=sent.url, headers=sent.headers, body=body, data=data)
 
 
-def _response(answer: Answer | None, personal: bool) -> ResponseShown | None:
+def response_shown(answer: Answer | None, personal: bool) -> ResponseShown | None:
+    """An answer; its body is `***` unless `personal`."""
     if answer is None:
         return None
     body, data = _body(answer.body, personal)
