@@ -30,7 +30,10 @@ def test_keys_are_text_as_written_and_merges_work(text: str, value: object) -> N
         ("a: 2024-13-45", "", "month must be in 1..12"),
         ("a: !!python/object:os.system x", "line 1, column 4", "could not determine a constructor"),
         ("a\0", "", "not readable as YAML"),
-        ("[" * 3000, "", "nested too deeply"),
+        ("[" * 3000, "line 2, column 1", "not readable as YAML"),
+        ("[" * 100_000, "", "nested too deeply"),
+        ("[" * 100_000 + "]" * 100_000, "", "nested too deeply"),
+        ("- " * 100_000, "", "nested too deeply"),
     ],
 )
 def test_what_is_not_readable_is_said_with_its_place(text: str, where: str, what: str) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import yaml
 
-from turnout.control.yamlfile import MERGE, Loader
+from turnout.control.yamlfile import MERGE, loader
 
 _ALIAS_IN_MAPPING = re.compile(r"\s*:\s*(\*[^\s,\[\]{}]+)")
 _ALIAS_IN_LIST = re.compile(r"[\s,\-]*(\*[^\s,\[\]{}]+)")
@@ -44,7 +44,7 @@ class Entry(NamedTuple):
 
 def whole(text: str) -> Place | None:
     """The document in a text; None if there is nothing in it. Raises `yaml.YAMLError`."""
-    node = yaml.compose(text, Loader=Loader)
+    node = yaml.compose(text, Loader=loader(text))
     return _place(text, node) if node is not None else None
 
 
