@@ -11,7 +11,7 @@ Change them only with `segment.FORMAT`.
 import functools
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from zlib import crc32
 
 from turnout.control.inspector.values import UNSEARCHABLE, Scalar, text_of
@@ -22,7 +22,7 @@ _TERMS = 600
 _WORDS = 300
 _WORD_CHARACTERS = 40
 _TEXT_CHARACTERS = 256
-_STANDARD = ("user", "context", "items")
+_STANDARD = ("user.", "context.", "items.")
 _WORD = re.compile(r"[^\W_]+")
 _PREFIX_FROM = 3
 _DEPTH = 32
@@ -70,17 +70,19 @@ def event_terms(event: Mapping[str, object]) -> set[str]:
     terms: set[str] = set()
     texts: list[str] = []
     custom: set[str] = set()
-    for path, value in _properties(event, "", 0):
-        if path.partition(".")[0] not in _STANDARD:
+    properties: list[tuple[str, Scalar | None]] = []
+    _collect(event, "", 0, properties)
+    for path, value in properties:
+        if not path.startswith(_STANDARD):
             custom.add(path)
         if len(custom) > CUSTOM_PATHS or len(terms) >= _TERMS:
             terms |= {MORE_PROPERTIES, MORE_WORDS}
             break
         terms.add(_hashed_path(path))
         if value is not None:
-            text = text_of(value)
-            terms.add(_hashed(f"{path}={text[:_TEXT_CHARACTERS]}"))
-            texts.append(text[:_TEXT_CHARACTERS])
+            text = text_of(value)[:_TEXT_CHARACTERS]
+            terms.add(_hashed(f"{path}={text}"))
+            texts.append(text)
     words = dict.fromkeys(_WORD.findall(" ".join(texts).lower()))
     if len(words) > _WORDS or any(len(text) == _TEXT_CHARACTERS for text in texts):
         terms.add(MORE_WORDS)
@@ -93,22 +95,27 @@ def as_text(terms: Iterable[str]) -> str:
     return " ".join(terms).encode("utf-8", "replace").decode()
 
 
-def _properties(value: object, path: str, depth: int) -> Iterator[tuple[str, Scalar | None]]:
-    """Every property with its value, by its path without the numbers of elements. Only scalars have a value here."""
+def _collect(value: object, path: str, depth: int, into: list[tuple[str, Scalar | None]]) -> None:
+    """Add every property with its value, by its path without the numbers of elements; only scalars have a value here.
+
+    Adds a list's elements one by one; stops where there are more than anybody indexes.
+    """
+    if isinstance(value, str | int | float) or value is None:
+        into.append((path, value))
+        return
+    if depth == _DEPTH or len(into) > _TERMS:
+        return
     if isinstance(value, Mapping):
         if path:
-            yield path, None
+            into.append((path, None))
         for name, member in value.items():
             inner = (path if name.isdigit() else f"{path}.{name}") if path else name
-            if inner != UNSEARCHABLE and depth < _DEPTH:
-                yield from _properties(member, inner, depth + 1)
+            if inner != UNSEARCHABLE:
+                _collect(member, inner, depth + 1, into)
     elif isinstance(value, list):
-        yield path, None
+        into.append((path, None))
         for one in value:
-            if depth < _DEPTH:
-                yield from _properties(one, path, depth + 1)
-    elif value is None or isinstance(value, str | int | float):
-        yield path, value
+            _collect(one, path, depth + 1, into)
 
 
 @functools.lru_cache(20_000)
