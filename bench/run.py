@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import collect, pipeline, rules
+from bench import collect, inspector, pipeline, rules
 from bench.rig import Row
 
 SAMPLES = int(os.environ.get("BENCH_SAMPLES", "5"))
@@ -29,6 +29,9 @@ ROWS: dict[str, Callable[[], list[Row]]] = {
     "memory": lambda: pipeline.memory(SAMPLES, 10_000_000 if FULL else 1_000_000, backlog=1_000_000),
     "down": lambda: collect.with_destinations_down(SAMPLES, seconds=5),
     "backlog": lambda: pipeline.with_backlog(SAMPLES, backlog=1_000_000),
+    "search": lambda: inspector.searches(max(SAMPLES, 20), events=1_000_000),
+    "inspector": lambda: inspector.cost(SAMPLES, seconds=300 if FULL else 90),
+    "budget": lambda: inspector.budget(events=200_000),
 }
 
 
