@@ -58,6 +58,7 @@ STEPS = {
     ),
     "test_notification": Step("notifications.test", path={"id": "notification"}),
     "delete_notification": Step("configuration.edit", path={"id": "notification"}),
+    "change_inspector_settings": Step("configuration.edit", resource(sampling="all")),
     "delete_alert": Step("configuration.edit", path={"id": "alert"}),
 }
 UNRECORDED = {"validate_payload"}

@@ -291,11 +291,30 @@ def test_attempts_are_listed_and_searched_like_events(scene: Scene) -> None:
             assert reply.status == 200, reply.body
 
 
+def test_how_a_site_is_sampled_can_be_seen_and_changed(scene: Scene) -> None:
+    def patch(**attributes: object) -> Reply:
+        body = {"data": {"type": "inspector/settings", "attributes": attributes}}
+        return call(scene.server, "PATCH", "/v2/29/inspector/settings", scene.admin, body)
+
+    assert at(scene.get("inspector/settings").json, "data", "attributes", "sampling") == "auto"
+    assert at(patch(sampling="quota").json, "data", "attributes", "sampling") == "quota"
+    assert at(scene.get("inspector/settings").json, "data", "attributes", "sampling") == "quota"
+    assert b"inspector" in scene.server.run("export").stdout
+    # In one request, so in one minute.
+    scene.server.post({"batch": [{"event_name": "flood"}] * 300}, path="/events/batch")
+    until(lambda: at(scene.get("inspector/incoming").json, "meta", "left_out") == 264, "the quota to apply")
+    assert at(scene.get("inspector/incoming").json, "meta", "sampled") is True
+    assert len(scene.ids("filter[event_name]=flood&page[size]=200")) == 36
+    assert patch(sampling="auto").status == 200
+    assert (patch(sampling="some").status, patch(bytes=1).status) == (422, 422)
+    assert call(scene.server, "GET", "/v2/29/inspector/settings", scene.viewer).status == 403
+
+
 def test_records_are_there_after_a_restart_and_once(scene: Scene) -> None:
-    before = scene.ids("")
+    before = scene.ids("page[size]=200")
     scene.server.stop()
     scene.server.start()
     scene.server.post({"event_name": "login", "context": {"event_id": "after"}})
     until(lambda: scene.ids("filter[event_id]=after"), "the event after the restart")
-    assert scene.ids("") == ["after", *before]
+    assert scene.ids("page[size]=200") == ["after", *before]
     assert scene.ids(urlencode({"filter[event_id]": "after"})) == ["after"]
