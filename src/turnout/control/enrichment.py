@@ -24,6 +24,13 @@ from turnout.model.errors import Problem
 _DAY_MS = 86_400_000
 _SEGMENTS = 32
 _CONSENT = "user.consent_categories"
+_KINDS: dict[str, tuple[str, ...]] = {
+    "api": ("api", "properties"),
+    "geo": ("geo",),
+    "user_agent": ("user_agent",),
+    "store": ("store", "key", "properties"),
+}
+"""What each kind of enrichment has, itself first."""
 _Text = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
@@ -62,14 +69,22 @@ class ApiFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     cache_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
 
 
+class GeoFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A geo database as it is written."""
+
+    file: Annotated[str, Meta(min_length=1, pattern="^/", examples=["/var/lib/GeoIP/GeoLite2-City.mmdb"])]
+
+
 class EnrichmentFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """An enrichment as it is written: from a `store` by a `key`, or from an `api`."""
+    """An enrichment as it is written: from a `store` by a `key`, an `api`, a `geo` database, or the `user_agent`."""
 
     label: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\A[^\n]*\S[^\n]*\Z")]
     store: str | UnsetType = UNSET
     key: _Text | UnsetType = UNSET
     api: dict[str, object] | UnsetType = UNSET
-    properties: Annotated[list[object], Meta(min_length=1)]
+    geo: dict[str, object] | UnsetType = UNSET
+    user_agent: Literal[True] | UnsetType = UNSET
+    properties: list[object] | UnsetType = UNSET
     event_names: list[_Text] = []
     when: object = None
     placement: Placement = "root"
@@ -122,7 +137,6 @@ def read_enrichments(
 ) -> Iterator[Enrichment]:
     """The enrichments of a site in their order; `stores` are all there are, by reference. As `read_stores`."""
     labels: set[str] = set()
-    names = [store.name for store in stores.values() if store.site == site]
     for index, value in enumerate(listed):
         where = f"{path}.enrichments[{index}]"
         if not found.of_type(where, value, EnrichmentFields):
@@ -131,16 +145,7 @@ def read_enrichments(
         if fields.label in labels:
             found.wrong(f"{where}.label", f"{fields.label!r} is another enrichment's label too", "each has its own")
         labels.add(fields.label)
-        given = {"store": fields.store, "key": fields.key, "api": fields.api}
-        if fields.api is not UNSET:
-            belonging(given, ("api",), "an api", where, found)
-        elif belonging(given, ("store", "key"), "an enrichment without an api", where, found):
-            if f"{site}/{fields.store}" not in stores:
-                fix = did_you_mean(str(fields.store), names) or f"known: {', '.join(names) or 'none'}"
-                found.wrong(f"{where}.store", f"there is no store {fields.store!r}", fix)
-            _is_path(str(fields.key), f"{where}.key", found)
-        if fields.api is not UNSET and fields.placement == "same_level":
-            found.wrong(f"{where}.placement", "an api has no key to be beside", "root, or custom with a path")
+        _look_up(site, fields, where, stores, found)
         if (fields.placement == "custom") != bool(fields.path):
             found.wrong(f"{where}.path", "goes with placement: custom, and only with it")
         if fields.path:
@@ -151,7 +156,9 @@ def read_enrichments(
             store=f"{site}/{fields.store}" if fields.store else "",
             key=fields.key or "",
             api=_api(fields.api, f"{where}.api", found) if fields.api is not UNSET else None,
-            rows=tuple(_rows(fields.properties, f"{where}.properties", found)),
+            geo=_geo(fields.geo, f"{where}.geo", found) if fields.geo is not UNSET else "",
+            user_agent=fields.user_agent is True,
+            rows=tuple(_rows(fields.properties or (), f"{where}.properties", found)),
             sources=_scope(site, fields.sources, fields.environment, where, sources, found),
             event_names=frozenset(fields.event_names),
             when=_formula(fields.when, f"{where}.when", found),
@@ -160,6 +167,29 @@ def read_enrichments(
             description=fields.description,
             status=fields.status,
         )
+
+
+def _look_up(site: str, fields: EnrichmentFields, path: str, stores: Mapping[str, DataStore], found: Findings) -> None:
+    """Check what an enrichment looks into, and that it has what goes with it and nothing else."""
+    kind = next((kind for kind in _KINDS if getattr(fields, kind) is not UNSET), "store")
+    needed = _KINDS[kind]
+    given = {name: getattr(fields, name) for name in ("store", "key", "api", "geo", "user_agent", "properties")}
+    complete = belonging(given, needed, f"an enrichment with {kind}", path, found)
+    if complete and kind == "store":
+        names = [store.name for store in stores.values() if store.site == site]
+        if fields.store not in names:
+            fix = did_you_mean(str(fields.store), names) or f"known: {', '.join(names) or 'none'}"
+            found.wrong(f"{path}.store", f"there is no store {fields.store!r}", fix)
+        _is_path(str(fields.key), f"{path}.key", found)
+    placements = {"store": ("root", "same_level", "custom"), "api": ("root", "custom")}.get(kind, ("root",))
+    if fields.placement not in placements:
+        found.wrong(f"{path}.placement", f"{fields.placement} has no meaning with {kind}", "leave it out")
+    if fields.properties == []:
+        found.wrong(f"{path}.properties", "is empty", "a list of rows {property: …}")
+
+
+def _geo(value: object, path: str, found: Findings) -> str:
+    return msgspec.convert(value, GeoFields).file if found.of_type(path, value, GeoFields) else ""
 
 
 def _api(value: object, path: str, found: Findings) -> Api | None:

@@ -57,6 +57,9 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
 class Enrichment(msgspec.Struct, frozen=True, kw_only=True):
     """Events of `sources` get properties from `store` (a reference), found by the value at `key`, or from `api`.
 
+    Or they are told where `context.device.ip` is, by the database in the file `geo`, or what `user_agent` says of the
+    device. These two need no rows.
+
     `event_names`: none means all. `placement` says where the rows' properties begin: at the event's root, beside the
     last name of `key`, or at `path`. `label` is unique in its site.
     """
@@ -66,7 +69,9 @@ class Enrichment(msgspec.Struct, frozen=True, kw_only=True):
     store: str = ""
     key: str = ""
     api: Api | None = None
-    rows: tuple[Row, ...]
+    geo: str = ""
+    user_agent: bool = False
+    rows: tuple[Row, ...] = ()
     sources: frozenset[str]
     event_names: frozenset[str] = frozenset()
     when: str = ""

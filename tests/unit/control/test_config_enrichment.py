@@ -115,8 +115,8 @@ def test_an_api_has_its_defaults() -> None:
         ({"api": {**API, "headers": {"X Y": "1"}}}, "api.headers.X Y", ""),
         ({"api": {**API, "body": {"a": 1}}}, "api.body", "no effect with method: GET"),
         ({"api": {**API, "timeout_ms": 5_001}}, "api.timeout_ms", ""),
-        ({"store": "carts"}, "store", "has no effect with an api"),
-        ({"placement": "same_level"}, "placement", "no key to be beside"),
+        ({"store": "carts"}, "store", "has no effect with an enrichment with api"),
+        ({"placement": "same_level"}, "placement", "same_level has no meaning with api"),
     ],
 )
 def test_an_api_that_can_not_work_is_refused(changed: dict[str, object], path: str, message: str) -> None:
@@ -130,6 +130,31 @@ def test_without_an_api_a_store_and_a_key_are_needed() -> None:
     with pytest.raises(ConfigError) as caught:
         loaded({}, [{"label": "x", "properties": [{"property": "city"}]}])
     assert [problem.path.rpartition(".")[2] for problem in caught.value.problems] == ["store", "key"]
+
+
+def test_geo_and_user_agent_need_no_rows() -> None:
+    found = loaded({}, [{"label": "Where", "geo": {"file": "/geo.mmdb"}}, {"label": "What", "user_agent": True}])
+    assert [(one.geo, one.user_agent, one.rows) for one in found.enrichments] == [
+        ("/geo.mmdb", False, ()),
+        ("", True, ()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "path"),
+    [
+        ({"geo": {"file": "geo.mmdb"}}, "geo.file"),
+        ({"geo": {}}, "geo.file"),
+        ({"user_agent": False}, "user_agent"),
+        ({"user_agent": True, "properties": [{"property": "a"}]}, "properties"),
+        ({"user_agent": True, "placement": "custom", "path": "a"}, "placement"),
+        ({"geo": {"file": "/a"}, "user_agent": True}, "user_agent"),
+    ],
+)
+def test_what_does_not_go_with_geo_or_user_agent_is_refused(rule: dict[str, object], path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded({}, [{"label": "x", **rule}])
+    assert f'sites."29".enrichments[0].{path}' in [problem.path for problem in caught.value.problems]
 
 
 def test_consent_is_changed_by_who_confirms_it() -> None:

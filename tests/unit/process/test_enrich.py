@@ -13,6 +13,7 @@ from turnout.model.event import Received
 from turnout.process.build import chain_for
 from turnout.process.chain import Chain, Tally, process
 from turnout.process.enrichment.asking import Answers
+from turnout.process.enrichment.geo import Geo
 from turnout.process.enrichment.shelf import Shelf
 from turnout.process.steps.enrich import Knowledge
 
@@ -40,9 +41,13 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
     shelf.close()
 
 
+def no_geo(file: str) -> Geo:
+    raise AssertionError(file)
+
+
 def chain(shelf: Shelf, *rules: Enrichment, stores: tuple[DataStore, ...] = FEW, tally: Tally | None = None) -> Chain:
     snapshot = Snapshot(version="1", stores={one.ref: one for one in stores}, enrichments=rules)
-    return chain_for(snapshot, tally or Tally(), Knowledge(shelf, Answers(lambda: NOW_MS)))
+    return chain_for(snapshot, tally or Tally(), Knowledge(shelf, Answers(lambda: NOW_MS), no_geo))
 
 
 def through(
@@ -182,3 +187,62 @@ def test_a_store_that_can_not_be_used_costs_the_enrichment_alone(tmp_path: Path)
 
 def test_a_configuration_without_stores_has_no_such_step(shelf: Shelf) -> None:
     assert "enrich" not in [step.name for step in chain(shelf, stores=(PRODUCTS,))]
+
+
+class OneCity(Geo):
+    """Knows one address."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere"), lambda: NOW_MS)
+
+    def place(self, address: str) -> dict[str, object] | None:
+        return {"country": "FR", "city": "Lyon"} if address == "192.0.2.1" else None
+
+
+WHERE = Enrichment(site="29", label="Where", geo="/geo.mmdb", sources=SHOP)
+WHAT = Enrichment(site="29", label="What", user_agent=True, sources=SHOP)
+
+
+def described(shelf: Shelf, rule: Enrichment, device: object, **context: object) -> dict[str, object]:
+    """The context that comes out."""
+    snapshot = Snapshot(version="1", enrichments=(rule,))
+    known = Knowledge(shelf, Answers(lambda: NOW_MS), lambda _: OneCity())
+    found = through(
+        chain_for(snapshot, Tally(), known), "login", context={"event_id": "e", "device": device, **context}
+    )
+    inner = found["context"]
+    assert isinstance(inner, dict)
+    return inner
+
+
+def test_an_address_gives_a_place_and_what_is_known_already_stays(shelf: Shelf) -> None:
+    assert described(shelf, WHERE, {"ip": "192.0.2.1"})["geo"] == {"country": "FR", "city": "Lyon"}
+    known = described(shelf, WHERE, {"ip": "192.0.2.1"}, geo={"country": "BE"})
+    assert known["geo"] == {"country": "BE", "city": "Lyon"}
+    assert known["enrichment"] == {"status": "success"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "device", "code"),
+    [
+        (WHERE, {}, "missing_key"),
+        (WHERE, {"ip": "203.0.113.9"}, "no_data"),
+        (WHAT, {"ip": "192.0.2.1"}, "missing_key"),
+        (WHAT, {"user_agent": "nonsense"}, "no_data"),
+    ],
+)
+def test_what_says_nothing_gives_nothing(shelf: Shelf, rule: Enrichment, device: object, code: str) -> None:
+    inner = described(shelf, rule, device)
+    assert codes({"context": inner}) == [code]
+    assert inner["enrichment"] == {"status": "failed"}
+
+
+def test_a_user_agent_describes_the_device(shelf: Shelf) -> None:
+    linux = "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0"
+    device = described(shelf, WHAT, {"user_agent": linux, "type": "kiosk"})["device"]
+    assert device == {
+        "user_agent": linux,
+        "type": "kiosk",
+        "os": {"name": "Linux", "version": ""},
+        "browser": {"name": "Firefox", "version": "142.0"},
+    }

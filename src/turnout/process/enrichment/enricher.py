@@ -1,5 +1,7 @@
 """Stores, answers and who fetches them, as one part for the worker."""
 
+from pathlib import Path
+
 import aiohttp
 
 from turnout.log.interface import Batch
@@ -9,6 +11,7 @@ from turnout.process.build import chain_for
 from turnout.process.chain import Chain, Tally
 from turnout.process.enrichment.asking import Answers
 from turnout.process.enrichment.fetch import Fetcher
+from turnout.process.enrichment.geo import Geo
 from turnout.process.enrichment.shelf import Shelf
 from turnout.process.steps.enrich import Knowledge
 
@@ -18,7 +21,8 @@ class Enricher:
 
     def __init__(self, shelf: Shelf, session: aiohttp.ClientSession, clock: Clock) -> None:
         self._shelf, self._clock = shelf, clock
-        self._known = Knowledge(shelf, Answers(clock))
+        self._known = Knowledge(shelf, Answers(clock), self._geo)
+        self._databases: dict[str, Geo] = {}
         self._fetcher = Fetcher(session, self._known.answers, clock)
         self._rehearsal: Chain = ()
 
@@ -37,3 +41,6 @@ class Enricher:
     def keep(self) -> None:
         """Make durable what was put into stores. Raises `StoreUnavailableError`."""
         self._shelf.flush(self._clock())
+
+    def _geo(self, file: str) -> Geo:
+        return self._databases.setdefault(file, Geo(Path(file), self._clock))

@@ -5,7 +5,7 @@ enriched, and after: whoever comes next finds it.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +16,8 @@ from turnout.model.enrichment import DataStore, Enrichment
 from turnout.model.requirement import granted
 from turnout.process.chain import Draft, Step, Tally
 from turnout.process.enrichment.asking import Answers, Asking
+from turnout.process.enrichment.device import device_of
+from turnout.process.enrichment.geo import Geo
 from turnout.process.enrichment.merge import Object, Warned, merge
 from turnout.process.enrichment.pick import Picked, holders, key_of, picked, tree
 from turnout.process.enrichment.shelf import Shelf, StoreUnavailableError
@@ -61,10 +63,12 @@ class _Told(NamedTuple):
 
 
 class Knowledge(NamedTuple):
-    """What enrichments draw on: data stores, and the answers of APIs. In a rehearsal nothing is kept."""
+    """What enrichments draw on: data stores, answers of APIs, geo databases. In a rehearsal nothing is kept."""
 
     shelf: Shelf
     answers: Answers
+    geo: Callable[[str], Geo]
+    """The database in a file."""
     rehearsal: bool = False
 
 
@@ -98,6 +102,10 @@ def enriching(stores: Sequence[DataStore], rules: Sequence[Enrichment], known: K
                 continue
             if asking is not None:
                 told = _asked(draft, rule, asking, known.answers)
+            elif rule.geo:
+                told = _located(event, known.geo(rule.geo), trouble)
+            elif rule.user_agent:
+                told = _described(event)
             else:
                 told = _enriched(event, rule, names, known.shelf, draft.received_ms, trouble)
             statuses.append(told.status)
@@ -181,6 +189,45 @@ def _asked(draft: Draft, rule: Enrichment, asking: Asking, answers: Answers) -> 
     if base is None:
         return _Told(1, 1, [Warned("type_error", f"event.{at}", "is no object that properties can be added to")])
     return _Told(1, 1, merge(base, at, answer.value, rule.rows))
+
+
+def _located(event: Object, geo: Geo, trouble: _Trouble) -> _Told:
+    path = "event.context.device.ip"
+    device = _context(event).get("device")
+    address = device.get("ip") if isinstance(device, dict) else None
+    if not isinstance(address, str) or not address:
+        return _Told(1, 0, [Warned("missing_key", path, "the event has no address")])
+    try:
+        place = geo.place(address)
+    except StoreUnavailableError as error:
+        trouble.says(str(error))
+        return _Told(1, 0, [Warned("store_error", path, "the geo database could not be read")])
+    if place is None:
+        return _Told(1, 0, [Warned("no_data", path, "nothing is known of this address")])
+    return _filled(_context(event), "geo", place, "event.context.geo")
+
+
+def _described(event: Object) -> _Told:
+    path = "event.context.device.user_agent"
+    device = _context(event).get("device")
+    user_agent = device.get("user_agent") if isinstance(device, dict) else None
+    if not isinstance(device, dict) or not isinstance(user_agent, str) or not user_agent:
+        return _Told(1, 0, [Warned("missing_key", path, "the event has no user agent")])
+    said = device_of(user_agent)
+    if said is None:
+        return _Told(1, 0, [Warned("no_data", path, "nothing is known of this user agent")])
+    known = {name: value for name, value in msgspec.to_builtins(said).items() if value}
+    return _filled(_context(event), "device", known, "event.context.device")
+
+
+def _filled(holder: Object, name: str, known: Mapping[str, object], path: str) -> _Told:
+    """What is known, in an object of the event; what is there already stays."""
+    target = holder.setdefault(name, {})
+    if not isinstance(target, dict):
+        return _Told(1, 1, [Warned("type_error", path, "is no object that properties can be added to")])
+    for inner, value in known.items():
+        target.setdefault(inner, value)
+    return _Told(1, 1, [])
 
 
 def _base(event: Object, rule: Enrichment, holder: Object, path: str) -> tuple[Object | None, str]:
