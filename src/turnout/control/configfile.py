@@ -197,7 +197,8 @@ def _destination(
     known = [ref.partition("/")[2] for ref in sources if ref.startswith(f"{site}/")]
     _required(fields, "type", f"one of {', '.join(sorted(registry.types()))}", path, problems)
     linkable = f"a list of this site's sources: {', '.join(known) or 'there is none'}"
-    _required(fields, "sources", linkable, path, problems)
+    if fields.get("sources") != []:
+        _required(fields, "sources", linkable, path, problems)
     if fields.get("environment") == "prod":
         fields["environment"] = "production"
     _one_of(fields, "environment", _ENVIRONMENTS, path, problems)

@@ -39,6 +39,7 @@ class Sought(msgspec.Struct, frozen=True, kw_only=True):
 
     feature: str | None = None
     action: str | None = None
+    subject: str | None = None
     token: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
@@ -71,6 +72,8 @@ class Activity:
             conditions.append(activity.c.feature == sought.feature)
         if sought.action is not None:
             conditions.append(activity.c.action == sought.action)
+        if sought.subject is not None:
+            conditions.append(activity.c.subject == sought.subject)
         if sought.token is not None:
             conditions.append(activity.c.token == sought.token)
         if sought.since_ms is not None:

@@ -10,9 +10,8 @@ from turnout.control.api.documents import Identifier, Included, Listing, Nothing
 from turnout.control.api.operation import Call, operation
 from turnout.control.api.paging import Numbered, numbered
 from turnout.control.api.schemas import settings_schema
-from turnout.control.api.sources import SourceSettings
 from turnout.destinations import registry
-from turnout.model.config import SourceType
+from turnout.model.config import IpMode, SourceType
 
 _SOURCES: Mapping[SourceType, tuple[str, str, str]] = {
     "web": ("Website", "Browsers", "Pages, with the vendor's container or our own tag."),
@@ -20,6 +19,22 @@ _SOURCES: Mapping[SourceType, tuple[str, str, str]] = {
     "server": ("Server", "Own systems", "Programs of your own that send events."),
 }
 """By type: label, category, description."""
+CONNECTOR = "dms/connector"
+"""What the vendor's API calls a type of source or destination."""
+
+
+class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source takes."""
+
+    allowed_origins: Annotated[
+        list[str], Meta(description="Browsers may send from these alone.", examples=[["https://shop.example"]])
+    ] = []
+    max_events_per_second: Annotated[int, Meta(ge=1, description="What is above it is refused.")] | None = None
+    trust_client_ip: Annotated[bool, Meta(description="Take the address that a client sends. Not of a server.")] = True
+    ip: Annotated[IpMode, Meta(description="What is kept of a client's address.")] = "keep"
+    ga4_bridge: Annotated[bool, Meta(description="Take hits of a Google tag as events.")] = True
+    cookie_requires_consent: Annotated[bool, Meta(description="No CAID before a consent. Not of a server.")] = False
+    lenient_content_type: Annotated[bool, Meta(description="Take JSON whatever its type is called.")] = False
 
 
 class TypeAttributes(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,19 +100,31 @@ def list_destination_categories(call: Call[Numbered, Nothing]) -> Listing[Catego
     return numbered(_categories("destination", _destination_types()), call.query, call.url)
 
 
+def connectors() -> dict[Identifier, Included]:
+    """Every type of source and destination."""
+    return {
+        Identifier(CONNECTOR, one.name): Included(type=CONNECTOR, id=one.name, attributes=_attributes(one))
+        for one in (*_source_types(), *_destination_types())
+    }
+
+
+def _attributes(one: _Type) -> TypeAttributes:
+    return TypeAttributes(
+        label=one.label,
+        template=one.name,
+        description=one.description,
+        settings_schema=settings_schema(one.config),
+    )
+
+
 def _catalog(call: Call[CatalogQuery, Nothing], kind: str, types: list[_Type]) -> Listing[TypeAttributes]:
     categories = _categories(kind, types)
     place = {one.attributes.label: str(one.id) for one in categories}
     found = [
         Resource(
-            type="dms/connector",
+            type=CONNECTOR,
             id=one.name,
-            attributes=TypeAttributes(
-                label=one.label,
-                template=one.name,
-                description=one.description,
-                settings_schema=settings_schema(one.config),
-            ),
+            attributes=_attributes(one),
             relationships={"categories": Relationship([Identifier(f"{kind}-categories", place[one.category])])},
         )
         for one in types

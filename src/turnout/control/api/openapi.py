@@ -18,6 +18,7 @@ _REF = "#/components/schemas/{name}"
 _PARAMETERS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "site": ("Name of the site.", {"type": "string", "examples": ["29"]}),
     "id": ("Its number.", {"type": "integer", "minimum": 0, "maximum": LARGEST_ID}),
+    "version": ("Its number.", {"type": "integer", "minimum": 0, "maximum": LARGEST_ID}),
     "event_id": ("The event's `context.event_id`.", {"type": "string", "minLength": 1}),
     "token_id": ("Id of the token.", {"type": "string", "pattern": _ID, "examples": ["tok_01m87xvaps7vaed2zm"]}),
     "key_id": ("Id of the key.", {"type": "string", "pattern": _ID, "examples": ["key_01m87xvaps7vaed2zm"]}),
@@ -127,6 +128,8 @@ def _successes(
     if links := _links(one, operations):
         done["links"] = links
     found[str(one.status)] = done
+    if one.may_be_empty:
+        found["204"] = {"description": "Done, and there is nothing to say."}
     if one.etag:
         found["304"] = {"description": "Not changed."}
     return found

@@ -13,6 +13,7 @@ takes an `Idempotency-Key`; what changes a path that has a GET with an ETag take
 """
 
 import inspect
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -100,7 +101,9 @@ class Operation:
     query: type[msgspec.Struct]
     body: type[msgspec.Struct]
     answer: object
-    """A `Single`, a `Listing`, `Feed` for a stream of events, or None."""
+    """A `Single`, a `Listing` or another document, `Feed` for a stream of events; None: never one."""
+    may_be_empty: bool
+    """Whether a document is given in some cases only: 204 in the others."""
     status: int
     etag: bool
     run: Run
@@ -136,7 +139,9 @@ def operation(
         query, body = typing.get_args(hints["call"])
         summary, _, description = inspect.cleandoc(run.__doc__ or "").partition("\n\n")
         assert summary, f"{run.__name__} has no docstring"
-        answer = None if hints["return"] is type(None) else hints["return"]
+        members = typing.get_args(hints["return"]) if isinstance(hints["return"], types.UnionType) else ()
+        documents = [one for one in members or (hints["return"],) if one is not type(None)]
+        answer = documents[0] if documents else None
         assert not (etag or status in (201, 202)) or typing.get_origin(answer) is Single
         return Operation(
             method=method,
@@ -149,6 +154,7 @@ def operation(
             query=query,
             body=body,
             answer=answer,
+            may_be_empty=len(documents) < len(members),
             status=204 if answer is None else status,
             etag=etag,
             run=run,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -27,6 +28,7 @@ from turnout.control.configuration import difference
 from turnout.control.configuration.edit import Editor
 from turnout.control.configuration.seal import Sealed, sealed, sealed_anew
 from turnout.control.configuration.secrets import Secrets
+from turnout.model.config import Snapshot
 from turnout.model.errors import (
     ConfigConflictError,
     ConfigError,
@@ -59,6 +61,18 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     hash: str
     text: str
+
+
+class Deed(NamedTuple):
+    """What a new version is called in the activity log: "feature.action", whom it concerns, from where it was asked."""
+
+    action: str
+    subject: str = ""
+    """The number of the version, if nothing else is said."""
+    address: str = ""
+
+
+_EDIT = Deed("configuration.edit")
 
 
 class Configurations:
@@ -101,6 +115,10 @@ class Configurations:
         self.current()
         return self._find(number)
 
+    def check(self, text: str) -> Snapshot:
+        """What a text would configure. Changes nothing. Raises `ConfigError`."""
+        return configfile.load(text, self._environment, self._secrets)
+
     def apply(
         self,
         text: str,
@@ -120,7 +138,7 @@ class Configurations:
         with self._alone() as current:
             _check(current, expected)
             ready = sealed(text, self._environment, self._secrets)
-            made = self._put(current, ready, "configuration.apply", author, origin, note, now_ms, settle)
+            made = self._put(current, ready, Deed("configuration.apply"), author, origin, note, now_ms, settle)
             self._mark_from_file(made.number)
             return made
 
@@ -135,7 +153,7 @@ class Configurations:
             in_place = current is not None and current.hash == self._hash_of_file()
             if current is not None and in_place and self._is_known_file(ready.text):
                 return current, not self._alike(current.text, ready.text)
-            made = self._put(current, ready, "configuration.apply", BY_HAND, "start", note, now_ms)
+            made = self._put(current, ready, Deed("configuration.apply"), BY_HAND, "start", note, now_ms)
             self._mark_from_file(made.number)
             return made, False
 
@@ -147,6 +165,7 @@ class Configurations:
         change: Callable[[Editor], None],
         expected: str | None = None,
         note: str = "",
+        deed: Deed = _EDIT,
     ) -> Version:
         """Change the current configuration with an editor. `change` may raise: then nothing is done."""
         with self._alone() as current:
@@ -154,7 +173,7 @@ class Configurations:
             editor = Editor(self._base(current))
             change(editor)
             ready = sealed(editor.text, self._environment, self._secrets)
-            return self._put(current, ready, "configuration.edit", author, origin, note, now_ms)
+            return self._put(current, ready, deed, author, origin, note, now_ms)
 
     def restore(
         self,
@@ -174,25 +193,25 @@ class Configurations:
                 raise ConfigError([Problem("", f"there is no version {number}", "see `turnout history`")])
             ready = sealed(found.text, self._environment, self._secrets)
             note = f"restored from version {number}"
-            return self._put(current, ready, "configuration.restore", author, origin, note, now_ms, settle)
+            return self._put(current, ready, Deed("configuration.restore"), author, origin, note, now_ms, settle)
 
     def rotate(self, author: str, origin: str, now_ms: int) -> tuple[str, Version | None]:
         """Make a new key, and seal every secret of the current configuration with it; gives the key's name."""
         with self._alone() as current:
-            self._activity.add(_entry(ALL_SITES, "secrets.rotate", author, origin, now_ms))
+            self._activity.add(_entry(ALL_SITES, Deed("secrets.rotate"), author, origin, now_ms))
             key = self._secrets.rotate()
             if current is None:
                 return key, None
             text = sealed_anew(self._base(current), self._secrets)
             ready = sealed(text, self._environment, self._secrets)
             note = f"sealed with the key {key}"
-            return key, self._put(current, ready, "configuration.apply", author, origin, note, now_ms)
+            return key, self._put(current, ready, Deed("configuration.apply"), author, origin, note, now_ms)
 
     def _put(
         self,
         current: Version | None,
         ready: Sealed,
-        action: str,
+        deed: Deed,
         author: str,
         origin: str,
         note: str,
@@ -212,13 +231,13 @@ class Configurations:
             hash=ready.snapshot.version,
             text=ready.text,
         )
-        self._record(action, version, current)
+        self._record(deed, version, current)
         self._insert(version, is_pending=True)
         applied.store(self._data_dir, ready.text)
         refusal = settle(version.hash) if settle is not None else ""
         if refusal:
             applied.withdraw(self._data_dir, before)
-            self._record("configuration.withdraw", version, None, refusal)
+            self._record(Deed("configuration.withdraw"), version, None, refusal)
             self._forget(version.number)
             raise ConfigRefusedError(refusal)
         self._confirm(version.number)
@@ -311,7 +330,7 @@ class Configurations:
         except (ConfigError, SecretError, UnicodeDecodeError):
             return newest
         at_ms = applied.applied_path(self._data_dir).stat().st_mtime_ns // 1_000_000
-        return self._put(newest, ready, "configuration.adopt", BY_HAND, BY_HAND, "", at_ms)
+        return self._put(newest, ready, Deed("configuration.adopt"), BY_HAND, BY_HAND, "", at_ms)
 
     def _insert(self, version: Version, *, is_pending: bool) -> None:
         row = {**msgspec.structs.asdict(version), "is_pending": is_pending, "is_from_file": False}
@@ -331,7 +350,7 @@ class Configurations:
         with self._database.connection() as connection:
             connection.execute(delete(configurations).where(configurations.c.number == number))
 
-    def _record(self, action: str, version: Version, before: Version | None, refusal: str = "") -> None:
+    def _record(self, deed: Deed, version: Version, before: Version | None, refusal: str = "") -> None:
         """For every site whose data changes; for all of them if only the form does."""
         found = difference.by_site(before.text if before is not None else "", version.text)
         for site, changes in (found or {ALL_SITES: []}).items():
@@ -342,7 +361,7 @@ class Configurations:
                 about["changes"] = [_short(change) for change in changes[:_RECORDED_CHANGES]]
                 about["changed"] = len(changes)
             self._activity.add(
-                _entry(site, action, version.author, version.origin, version.at_ms, str(version.number), about)
+                _entry(site, deed, version.author, version.origin, version.at_ms, str(version.number), about)
             )
 
 
@@ -356,11 +375,11 @@ def _check(current: Version | None, expected: str | None) -> None:
 
 def _entry(
     site: str,
-    action: str,
+    deed: Deed,
     author: str,
     origin: str,
     at_ms: int,
-    subject: str = "",
+    number: str = "",
     about: Mapping[str, object] | None = None,
 ) -> Entry:
     """Tokens have a place of their own in the record; the names of other authors are in its properties."""
@@ -370,9 +389,10 @@ def _entry(
         site=site,
         token=author if is_token else "",
         origin=origin,
-        feature="configuration",
-        action=action,
-        subject=subject,
+        address=deed.address,
+        feature=deed.action.partition(".")[0],
+        action=deed.action,
+        subject=deed.subject or number,
         properties={**({} if is_token else {"author": author}), **(about or {})},
     )
 
