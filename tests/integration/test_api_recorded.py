@@ -33,7 +33,40 @@ def resource(**attributes: object) -> dict[str, object]:
     return {"data": {"attributes": attributes}}
 
 
+def linkage(made: str) -> Callable[[Mapping[str, str]], object]:
+    return lambda known: {"data": [{"type": "integrations", "id": known[made]}]}
+
+
+FILE = {"label": "x", "template": "file", "settings": {"path": "out/x.ndjson"}}
 STEPS = {
+    "create_source": Step("sources.create", resource(label="x", template="server"), made="source"),
+    "change_source": Step("sources.update", resource(label="y"), path={"id": "source"}),
+    "change_source_in_body": Step("sources.update", lambda known: {"data": {"id": known["source"], "attributes": {"label": "z"}}}),
+    "add_source_key": Step("sources.add_key", path={"id": "source"}, made="key_id"),
+    "revoke_source_key": Step("sources.revoke_key", path={"id": "source"}),
+    "rotate_source_key": Step("sources.rotate_key", {}, path={"id": "source"}),
+    "create_destination": Step("destinations.create", resource(**FILE), made="destination"),
+    "change_destination": Step("destinations.update", resource(label="y"), path={"id": "destination"}),
+    "change_destination_in_body": Step(
+        "destinations.update", lambda known: {"data": {"id": known["destination"], "attributes": {"label": "z"}}}
+    ),
+    "add_sources_to_destination": Step("destinations.link", linkage("source"), path={"id": "destination"}),
+    "remove_sources_from_destination": Step("destinations.link", linkage("source"), path={"id": "destination"}),
+    "replace_sources_of_destination": Step("destinations.link", linkage("source"), path={"id": "destination"}),
+    "remove_destinations_from_source": Step("sources.link", linkage("destination"), path={"id": "source"}),
+    "add_destinations_to_source": Step("sources.link", linkage("destination"), path={"id": "source"}),
+    "replace_destinations_of_source": Step("sources.link", {"data": []}, path={"id": "source"}),
+    "duplicate_destination": Step("destinations.create", {"settings": {"path": "out/y.ndjson"}}, path={"id": "destination"}),
+    "delete_destination": Step("destinations.delete", path={"id": "destination"}),
+    "delete_source": Step("sources.delete", path={"id": "source"}),
+    "create_integration": Step("destinations.create", resource(**FILE), made="either"),
+    "change_integration": Step("destinations.update", resource(label="y"), path={"id": "either"}),
+    "change_integration_in_body": Step(
+        "destinations.update", lambda known: {"data": {"id": known["either"], "attributes": {"label": "z"}}}
+    ),
+    "delete_integration": Step("destinations.delete", path={"id": "either"}),
+    "apply_configuration": Step("configuration.apply", resource(text=CONFIG)),
+    "restore_version": Step("configuration.restore"),
     "replay_dead_letters": Step("dead_letters.replay", resource()),
     "create_token": Step("tokens.create", resource(role="viewer"), made="token_id"),
     "change_token": Step("tokens.update", resource(name="x")),

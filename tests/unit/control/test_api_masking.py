@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from turnout.control.api.masking import MASK, masked_address, masked_event, masked_settings, masked_url
+from turnout.control.api.masking import MASK, masked_address, masked_event, masked_settings
+from turnout.control.urls import masked_url
 from turnout.destinations import registry
 
 

@@ -24,6 +24,8 @@ _POINTERS = {
     "type": f"{_ATTRIBUTES}/template",
     "filter": f"{_ATTRIBUTES}/event_filter",
     "mapping": f"{_ATTRIBUTES}/parameters",
+    **{f"mapping.{ours}": f"{_ATTRIBUTES}/parameters/{theirs}" for ours, theirs in parameters.POINTERS.items()},
+    "mapping.parameters": f"{_ATTRIBUTES}/parameters",
     "dry_mode": f"{_ATTRIBUTES}/dry_mode/enabled",
     "sources": "/data/relationships/sources/data",
     **{

@@ -2,13 +2,14 @@
 
 import ipaddress
 from collections.abc import Mapping
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from turnout.control import urls
+from turnout.control.urls import masked_url
 from turnout.destinations.registry import is_secret
 
-MASK = "***"
+MASK = urls.MASK
 _USER_SHOWN = frozenset(
     (
         *("id", "consistent_anonymous_id", "consent_categories", "consentID", "refused_vendors"),
@@ -81,17 +82,3 @@ def masked_settings(settings: object) -> dict[str, object]:
         else:
             shown[field.encode_name] = masked_url(value) if isinstance(value, str) else msgspec.to_builtins(value)
     return shown
-
-
-def masked_url(text: str) -> str:
-    """A URL without its password and the values of its query; other text as it is."""
-    if "://" not in text:
-        return text
-    try:
-        url = urlsplit(text)
-    except ValueError:
-        return MASK
-    host = url.netloc.rpartition("@")[2]
-    user = f"{url.netloc.rpartition('@')[0].partition(':')[0]}:{MASK}@" if "@" in url.netloc else ""
-    query = "&".join(f"{part.partition('=')[0]}={MASK}" for part in url.query.split("&")) if url.query else ""
-    return urlunsplit((url.scheme, user + host, url.path, query, ""))

@@ -18,7 +18,6 @@ POINTERS: Mapping[str, str] = {
     "events": _EVENTS,
     "custom": _CUSTOM,
     "other_events": _OTHERS,
-    "parameters": "",
 }
 """By member of `mapping` in the file: the member of `parameters` that gives it."""
 _OTHER = {"set": "expression", "map": "from", "rename": "to"}

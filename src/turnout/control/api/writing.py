@@ -19,7 +19,8 @@ _STEPS = re.compile(r'\.?(?:"([^"]*)"|\[(\d+)\]|([^.\["]+))')
 _LONGEST_NAME = 64
 
 Pointers = Mapping[str, str]
-"""Where the request has what a field of `turnout.yaml` gets; the rest of a path is put after it."""
+"""Where the request has what a field of `turnout.yaml` gets, or a member of it ("field.member"); the rest of a path is
+put after it."""
 
 
 def change(
@@ -74,8 +75,11 @@ def _fault(call: AnyCall, problem: Problem, base: Sequence[str], pointers: Point
     steps = [quoted or number or plain for quoted, number, plain in _STEPS.findall(problem.path)]
     if base and steps[: len(base)] == list(base):
         field, *rest = steps[len(base) :] or [""]
+        name = f"{rest[-1] if rest else field} {detail}".strip()
+        if rest and f"{field}.{rest[0]}" in pointers:
+            field, rest = f"{field}.{rest[0]}", rest[1:]
         where = "/".join((pointers.get(field, "/data"), *map(_escaped, rest)))
-        return Fault(code, f"{rest[-1] if rest else field} {detail}".strip(), Place(pointer=where))
+        return Fault(code, name, Place(pointer=where))
     if steps[:2] == ["sites", call.site]:
         return Fault("CONFLICT", f"{problem.path.removeprefix(join('sites', call.site)).lstrip('.')}: {detail}")
     return Fault("CONFLICT", "the configuration can't be used as it is: `turnout check` says why")

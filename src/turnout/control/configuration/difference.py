@@ -1,6 +1,7 @@
 """What lies between two texts of the configuration: lines for people, changed places for machines.
 
-Neither holds secrets: sealed ones are masked too, and of the keys of sources only that they differ is told.
+Neither holds secrets: sealed ones are masked too, and of the keys of sources only that they differ is told. In changed
+places URLs are without their credentials.
 """
 
 import difflib
@@ -12,9 +13,9 @@ from msgspec import UNSET, UnsetType
 
 from turnout.control.configuration.edit import same
 from turnout.control.configuration.secrets import TOKEN
+from turnout.control.urls import MASK, masked_url
 from turnout.control.yamlfile import join, parse
 
-MASK = "***"
 _SEALED = "${secret:***}"
 _KEYS = re.compile(r"sites\..+\.sources\..+\.(?:key|revoked_keys\[\d+\]|keys\[\d+\]\.key)")
 
@@ -74,4 +75,4 @@ def _masked(path: str, value: object) -> object:
         return {key: _masked(join(path, key), item) for key, item in value.items()}
     if isinstance(value, list):
         return [_masked(f"{path}[{index}]", item) for index, item in enumerate(value)]
-    return TOKEN.sub(_SEALED, value) if isinstance(value, str) else value
+    return masked_url(TOKEN.sub(_SEALED, value)) if isinstance(value, str) else value
