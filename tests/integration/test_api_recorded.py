@@ -41,7 +41,9 @@ FILE = {"label": "x", "template": "file", "settings": {"path": "out/x.ndjson"}}
 STEPS = {
     "create_source": Step("sources.create", resource(label="x", template="server"), made="source"),
     "change_source": Step("sources.update", resource(label="y"), path={"id": "source"}),
-    "change_source_in_body": Step("sources.update", lambda known: {"data": {"id": known["source"], "attributes": {"label": "z"}}}),
+    "change_source_in_body": Step(
+        "sources.update", lambda known: {"data": {"id": known["source"], "attributes": {"label": "z"}}}
+    ),
     "add_source_key": Step("sources.add_key", path={"id": "source"}, made="key_id"),
     "revoke_source_key": Step("sources.revoke_key", path={"id": "source"}),
     "rotate_source_key": Step("sources.rotate_key", {}, path={"id": "source"}),
@@ -56,7 +58,9 @@ STEPS = {
     "remove_destinations_from_source": Step("sources.link", linkage("destination"), path={"id": "source"}),
     "add_destinations_to_source": Step("sources.link", linkage("destination"), path={"id": "source"}),
     "replace_destinations_of_source": Step("sources.link", {"data": []}, path={"id": "source"}),
-    "duplicate_destination": Step("destinations.create", {"settings": {"path": "out/y.ndjson"}}, path={"id": "destination"}),
+    "duplicate_destination": Step(
+        "destinations.create", {"settings": {"path": "out/y.ndjson"}}, path={"id": "destination"}
+    ),
     "delete_destination": Step("destinations.delete", path={"id": "destination"}),
     "delete_source": Step("sources.delete", path={"id": "source"}),
     "create_integration": Step("destinations.create", resource(**FILE), made="either"),
