@@ -26,6 +26,7 @@ class Step(NamedTuple):
     action: str
     body: object | Callable[[Mapping[str, str]], object] = None
     made: str = ""
+    query: str = ""
     path: Mapping[str, str] = {}
 
 
@@ -97,6 +98,8 @@ STEPS = {
     "delete_notification": Step("configuration.edit", path={"id": "notification"}),
     "change_inspector_settings": Step("configuration.edit", resource(sampling="all")),
     "delete_alert": Step("configuration.edit", path={"id": "alert"}),
+    "create_erasure": Step("erasures.create", resource(user_ids=["42"])),
+    "delete_user": Step("erasures.create", query="?user_id=42"),
 }
 UNRECORDED = {"validate_payload"}
 """What only computes an answer, though it has a body."""
@@ -126,7 +129,7 @@ def test_every_operation_that_changes_something_is_recorded(server: Server) -> N
         before = newest(server, admin)
         parts = known | {part: known[made] for part, made in step.path.items()}
         body = step.body(known) if callable(step.body) else step.body
-        reply = call(server, by_name[name].method, path_of(by_name[name], "29", **parts), admin, body)
+        reply = call(server, by_name[name].method, path_of(by_name[name], "29", **parts) + step.query, admin, body)
         assert reply.status < 300, (name, reply.body)
         if step.made:
             known[step.made] = str(at(reply.json, "data", "id"))
