@@ -54,6 +54,7 @@ _NO_CODES = {
     "sec_fetch_site", "validate_geo", "ssl_object",
     "user_id", "user_email", "user_phone", "page_url", "page_referrer", "search_term",
     "derived_from", "original_event_name", "after_enrichment", "cleanse_after_enrichment", "same_level",
+    "country_name", "region_name", "postal_code", "iso_code", "time_zone",
     # settings, functions, formats of the catalogue
     "all_event_data", "rotate_bytes", "rotate_seconds", "open_destination", "iana_tz", "md5_hex", "ms_timestamp",
     "sha256_hex", "commit_us", "omit_silently",
