@@ -74,7 +74,7 @@ class Secrets:
     def rotate(self) -> str:
         """Put a new key in front; from now on it seals. Gives its name. Raises `SecretError`."""
         fresh = secrets.token_bytes(_KEY_BYTES)
-        self._write([fresh, *self._keys()], replace=True)
+        self._write([fresh, *(self._keys() or [self._first()])], replace=True)
         return _name(fresh)
 
     @property

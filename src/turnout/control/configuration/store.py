@@ -295,6 +295,14 @@ class Configurations:
     @contextmanager
     def _alone(self) -> Iterator[Version | None]:
         """The right to write, with what is current once every trace of a killed writer is put right."""
+        try:
+            with self._locked():
+                yield self._reconciled()
+        except OSError as error:
+            raise ControlUnavailableError(f"the configuration can't be written: {error}") from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         lock = os.open(self._data_dir / "config.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -305,7 +313,7 @@ class Configurations:
                         f"the configuration was being changed by somebody else for {_LOCK_S:.0f} s: try again"
                     )
                 time.sleep(0.01)
-            yield self._reconciled()
+            yield
         finally:
             os.close(lock)
 

@@ -1,5 +1,6 @@
 """Versions of the configuration: each is whole, recorded before it is there, and nobody's change is lost unseen."""
 
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -185,6 +186,21 @@ def test_what_cannot_be_recorded_is_not_done(place: Place, monkeypatch: pytest.M
         place.apply(text("b"))
     assert place.versions.current() == first
     place.check()
+
+
+def test_a_full_disk_changes_nothing_and_hurts_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = place.apply(text("a"))
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(applied, "store", fail)
+        with pytest.raises(ControlUnavailableError, match=r"can't be written: .*No space left"):
+            place.apply(text("b"))
+    assert place.versions.current() == first
+    place.check()
+    assert place.apply(text("b")).number == 2
 
 
 @pytest.mark.parametrize("first", [None, text("a")])
