@@ -141,7 +141,7 @@ def _problems_inside(path: str, value: object, expected: object) -> Iterator[Pro
 
 
 def _problems_of_fields(path: str, value: Mapping[object, object], config: type[msgspec.Struct]) -> Iterator[Problem]:
-    fields = {field.encode_name: field for field in msgspec.structs.fields(config)}
+    fields = _fields_of(config)
     for key, item in value.items():
         if isinstance(key, str) and key in fields:
             yield from find_problems(_join(path, key), item, fields[key].type)
@@ -152,6 +152,12 @@ def _problems_of_fields(path: str, value: Mapping[object, object], config: type[
     for name, field in fields.items():
         if field.required and name not in value:
             yield Problem(_join(path, name), "is missing", _hint(field.type))
+
+
+@cache
+def _fields_of(config: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    """By the name as it is written. Remembered: a configuration has many destinations of few types."""
+    return {field.encode_name: field for field in msgspec.structs.fields(config)}
 
 
 def _hint(expected: object) -> str:

@@ -4,7 +4,8 @@ A setting takes templates where its annotation says so: `Meta(extra={"template":
 text, and in every text inside a mapping or list; a key of the mapping itself is one too.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -24,9 +25,14 @@ Evaluate: TypeAlias = Callable[[Run], object]
 
 def template_problems(config: msgspec.Struct) -> Iterator[Problem]:
     """What is wrong with the templates of these settings, with their place."""
-    for field in msgspec.structs.fields(config):
-        if takes_templates(field.type):
-            yield from template_problems_in(field.encode_name, getattr(config, field.name))
+    for name, written in _template_fields(type(config)).items():
+        yield from template_problems_in(written, getattr(config, name))
+
+
+@cache
+def _template_fields(config: type[msgspec.Struct]) -> Mapping[str, str]:
+    """The settings that take templates, and how they are written. Remembered: there are few types of destinations."""
+    return {field.name: field.encode_name for field in msgspec.structs.fields(config) if takes_templates(field.type)}
 
 
 def template_problems_in(path: str, value: object) -> Iterator[Problem]:
