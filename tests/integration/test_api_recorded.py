@@ -77,27 +77,28 @@ STEPS = {
     "change_token": Step("tokens.update", resource(name="x")),
     "rotate_token": Step("tokens.rotate"),
     "revoke_token": Step("tokens.revoke"),
-    "create_alert": Step("configuration.edit", resource(category="destination/drift"), made="alert"),
-    "change_alert": Step("configuration.edit", resource(is_enable=False), path={"id": "alert"}),
+    "create_alert": Step("alerts.create", resource(category="destination/drift"), made="alert"),
+    "change_alert": Step("alerts.update", resource(is_enable=False), path={"id": "alert"}),
     "change_named_alert": Step(
-        "configuration.edit", lambda known: {"data": {"id": known["alert"], "attributes": {"is_enable": True}}}
+        "alerts.update", lambda known: {"data": {"id": known["alert"], "attributes": {"is_enable": True}}}
     ),
     "snooze_alert": Step("alerts.snooze", {"for": "PT1H"}, path={"id": "alert"}),
     "create_notification": Step(
-        "configuration.edit",
+        "alerts.create_notification",
         lambda known: resource(
             alert_id=int(known["alert"]), channel="EMAIL", channel_settings={"email": {"emails": ["ops@example.org"]}}
         ),
         made="notification",
     ),
-    "change_notification": Step("configuration.edit", resource(frequency="1d"), path={"id": "notification"}),
+    "change_notification": Step("alerts.update_notification", resource(frequency="1d"), path={"id": "notification"}),
     "change_named_notification": Step(
-        "configuration.edit", lambda known: {"data": {"id": known["notification"], "attributes": {"frequency": "1w"}}}
+        "alerts.update_notification",
+        lambda known: {"data": {"id": known["notification"], "attributes": {"frequency": "1w"}}},
     ),
-    "test_notification": Step("notifications.test", path={"id": "notification"}),
-    "delete_notification": Step("configuration.edit", path={"id": "notification"}),
-    "change_inspector_settings": Step("configuration.edit", resource(sampling="all")),
-    "delete_alert": Step("configuration.edit", path={"id": "alert"}),
+    "test_notification": Step("alerts.test_notification", path={"id": "notification"}),
+    "delete_notification": Step("alerts.delete_notification", path={"id": "notification"}),
+    "change_inspector_settings": Step("inspector.update", resource(sampling="all")),
+    "delete_alert": Step("alerts.delete", path={"id": "alert"}),
     "create_erasure": Step("erasures.create", resource(user_ids=["42"])),
     "delete_user": Step("erasures.create", query="?user_id=42"),
 }

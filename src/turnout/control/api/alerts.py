@@ -8,11 +8,11 @@ from msgspec import UNSET, Meta, UnsetType
 from turnout.control.alerts.book import FRESH, KEPT_MS, Entry, Kept
 from turnout.control.api import integrations
 from turnout.control.api.documents import Listing, New, Nothing, Resource, Single, moment, moment_or_none
-from turnout.control.api.editing import edit
 from turnout.control.api.merging import merged
 from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.paging import Cursored, Numbered, cursored, numbered, read_cursor
 from turnout.control.api.problems import ApiError, Fault, Place, failure, not_found
+from turnout.control.api.writing import change
 from turnout.control.configuration.edit import Editor, literal
 from turnout.model.alerts import Alert, Category
 from turnout.model.config import Snapshot
@@ -135,14 +135,19 @@ def create_alert(call: Call[Nothing, New[NewAlert]]) -> Single[AlertAttributes]:
         written["parameters"] = wanted.parameters
     if not wanted.is_enable:
         written["status"] = "inactive"
-    snapshot = edit(call, lambda text: text.set(_place(call, name), written), _place(call, name), _RENAMED)
-    return _single(call, snapshot, name)
+    place = _place(call, name)
+
+    def do(text: Editor) -> None:
+        text.set(place, written)
+
+    change(call, "alerts.create", name, do, base=place, pointers=_POINTERS)
+    return _single(call, name)
 
 
 @operation("GET", "/v2/{site}/health/alerts/{id}", scope="alerts:read", tag="Alerts")
 def get_alert(call: Call[Nothing, Nothing]) -> Single[AlertAttributes]:
     """One rule, and how it stands."""
-    return _single(call, call.world.snapshot(), _found(call, call.path["id"]).name)
+    return _single(call, _found(call, call.path["id"]).name)
 
 
 @operation("PATCH", "/v2/{site}/health/alerts/{id}", scope="alerts:write", tag="Alerts")
@@ -163,7 +168,7 @@ def change_named_alert(call: Call[Nothing, New[AlertChange]]) -> Single[AlertAtt
 def delete_alert(call: Call[Nothing, Nothing]) -> None:
     """Remove a rule, and its notifications with it."""
     place = _place(call, _found(call, call.path["id"]).name)
-    edit(call, lambda text: text.remove(place), place)
+    change(call, "alerts.delete", call.path["id"], lambda text: text.remove(place))
 
 
 @operation("POST", "/v2/{site}/health/alerts/{id}/snooze", scope="alerts:write", tag="Alerts")
@@ -178,7 +183,7 @@ def snooze_alert(call: Call[Nothing, Snooze]) -> Single[AlertAttributes]:
         raise ApiError(422, [Fault("INVALID_PROPERTY_FORMAT", "for is at most P31D", Place(pointer="/for"))])
     call.record("alerts", "alerts.snooze", call.path["id"], **{"for": call.body.length})
     call.world.alerts.snooze(found.site, found.name, call.now_ms + length_ms)
-    return _single(call, call.world.snapshot(), found.name)
+    return _single(call, found.name)
 
 
 @operation("GET", "/v2/{site}/health/alerts/{id}/history", scope="alerts:read", tag="Alerts")
@@ -215,13 +220,19 @@ def list_alert_history(call: Call[Cursored, Nothing]) -> Listing[HistoryAttribut
     return cursored(entries, call.query, call.url, resource, lambda one: str(one.seq), KEPT_MS // 86_400_000)
 
 
-_RENAMED = {"destination": "model_id", "source": "model_id", "status": "is_enable"}
+_POINTERS = {
+    "category": "/data/attributes/category",
+    "destination": "/data/attributes/model_id",
+    "source": "/data/attributes/model_id",
+    "parameters": "/data/attributes/parameters",
+    "status": "/data/attributes/is_enable",
+}
 
 
 def _changed(call: Call[Nothing, New[AlertChange]], found: Alert) -> Single[AlertAttributes]:
     wanted, place = call.body.data.attributes, _place(call, found.name)
 
-    def change(text: Editor) -> None:
+    def do(text: Editor) -> None:
         if wanted.model_id is not UNSET:
             for word in ("destination", "source"):
                 text.remove((*place, word))
@@ -233,7 +244,9 @@ def _changed(call: Call[Nothing, New[AlertChange]], found: Alert) -> Single[Aler
         if wanted.is_enable is not UNSET:
             text.set((*place, "status"), "active" if wanted.is_enable else "inactive")
 
-    return _single(call, edit(call, change, place, _RENAMED), found.name)
+    number = str(integrations.numbers(call)["alert", found.ref].id)
+    change(call, "alerts.update", number, do, base=place, pointers=_POINTERS)
+    return _single(call, found.name)
 
 
 def find(call: AnyCall, number: str) -> Alert | None:
@@ -278,7 +291,8 @@ def _free(name: str, taken: set[str]) -> str:
     return next(one for n in range(1, len(taken) + 2) if (one := short if n == 1 else f"{short}-{n}") not in taken)
 
 
-def _single(call: AnyCall, snapshot: Snapshot, name: str) -> Single[AlertAttributes]:
+def _single(call: AnyCall, name: str) -> Single[AlertAttributes]:
+    snapshot = call.world.snapshot()
     return Single(_resource(call, snapshot, snapshot.alerts[f"{call.site}/{name}"], call.world.alerts.kept()))
 
 

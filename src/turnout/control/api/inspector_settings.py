@@ -6,8 +6,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from turnout.control.api.documents import New, Nothing, Resource, Single
-from turnout.control.api.editing import edit
 from turnout.control.api.operation import AnyCall, Call, operation
+from turnout.control.api.writing import change
+from turnout.control.configuration.edit import Editor
 from turnout.model.config import Snapshot
 from turnout.model.sampling import PER_HOUR, PER_MINUTE, Mode
 
@@ -46,11 +47,15 @@ def get_inspector_settings(call: Call[Nothing, Nothing]) -> Single[SettingsAttri
 def change_inspector_settings(call: Call[Nothing, New[SettingsChange]]) -> Single[SettingsAttributes]:
     """Change how a site's records are sampled. The rest are settings of the server, fixed when it starts."""
     wanted = call.body.data.attributes.sampling
-    if wanted is UNSET:
-        return _settings(call, call.world.snapshot())
-    place = ("sites", call.site, "inspector")
+    if wanted is not UNSET:
+        place = ("sites", call.site, "inspector")
+        pointers = {"sampling": "/data/attributes/sampling"}
 
-    return _settings(call, edit(call, lambda text: text.set((*place, "sampling"), wanted), place))
+        def do(text: Editor) -> None:
+            text.set((*place, "sampling"), wanted)
+
+        change(call, "inspector.update", "settings", do, base=place, pointers=pointers)
+    return _settings(call, call.world.snapshot())
 
 
 def _settings(call: AnyCall, snapshot: Snapshot) -> Single[SettingsAttributes]:

@@ -12,21 +12,16 @@ from turnout.control.alerts.book import LastMessage
 from turnout.control.alerts.words import Notice
 from turnout.control.api import alerts, integrations
 from turnout.control.api.documents import Listing, New, Nothing, Resource, Single, moment_or_none
-from turnout.control.api.editing import edit
 from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.paging import Numbered, numbered
 from turnout.control.api.problems import ApiError, Fault, Place, not_found
+from turnout.control.api.writing import change
 from turnout.control.configuration.edit import Editor
 from turnout.model.alerts import Alert, Channel, Frequency, Notification
 from turnout.model.config import Snapshot
 
 TYPE = "health/alert/notification"
 _KEYS: dict[Channel, str] = {"EMAIL": "email", "SLACK": "slack", "TEAMS": "teams", "WEBHOOK": "webhook"}
-_RENAMED = {
-    "emails": "channel_settings/email/emails",
-    "url": "channel_settings",
-    "secret": "channel_settings/webhook/secret",
-}
 _SECRET = {"secret": True}
 
 
@@ -131,15 +126,20 @@ def create_notification(call: Call[Nothing, New[NewNotification]]) -> Single[Not
     name = next(one for n in range(1, len(taken) + 2) if (one := key if n == 1 else f"{key}-{n}") not in taken)
     written = {"channel": wanted.channel, "frequency": wanted.frequency, **_settings(wanted.channel, wanted)}
     place = _place(alert, name)
-    snapshot = edit(call, lambda text: text.set(place, written), place, _renamed(wanted.channel))
-    return _single(call, snapshot, alert, name)
+
+    def do(text: Editor) -> None:
+        text.set(place, written)
+
+    subject = f"{alert.name}/{name}"
+    change(call, "alerts.create_notification", subject, do, base=place, pointers=_pointers(wanted.channel))
+    return _single(call, alert, name)
 
 
 @operation("GET", "/v2/{site}/health/notifications/{id}", scope="alerts:read", tag="Alerts")
 def get_notification(call: Call[Nothing, Nothing]) -> Single[NotificationAttributes]:
     """One of those who are told."""
     alert, one = _found(call, call.path["id"])
-    return _single(call, call.world.snapshot(), alert, one.name)
+    return _single(call, alert, one.name)
 
 
 @operation("PATCH", "/v2/{site}/health/notifications/{id}", scope="alerts:write", tag="Alerts")
@@ -160,14 +160,15 @@ def change_named_notification(call: Call[Nothing, New[NotificationChange]]) -> S
 def delete_notification(call: Call[Nothing, Nothing]) -> None:
     """Tell them no more."""
     alert, one = _found(call, call.path["id"])
-    edit(call, lambda text: text.remove(_place(alert, one.name)), _place(alert, one.name))
+    place = _place(alert, one.name)
+    change(call, "alerts.delete_notification", call.path["id"], lambda text: text.remove(place))
 
 
 @operation("POST", "/v2/{site}/health/notifications/{id}/test", scope="alerts:write", tag="Alerts")
 def test_notification(call: Call[Nothing, Nothing]) -> Single[TestAttributes]:
     """Send a test message now, and say how that went."""
     alert, one = _found(call, call.path["id"])
-    call.record("alerts", "notifications.test", call.path["id"])
+    call.record("alerts", "alerts.test_notification", call.path["id"])
     notice = Notice(
         kind="firing",
         site=alert.site,
@@ -194,13 +195,15 @@ def _changed(
 ) -> Single[NotificationAttributes]:
     wanted, place = call.body.data.attributes, _place(alert, one.name)
 
-    def change(text: Editor) -> None:
+    def do(text: Editor) -> None:
         if wanted.frequency is not UNSET:
             text.set((*place, "frequency"), wanted.frequency)
         for name, value in _settings(one.channel, wanted).items():
             text.set((*place, name), value)
 
-    return _single(call, edit(call, change, place, _renamed(one.channel)), alert, one.name)
+    number = str(integrations.numbers(call)["notification", f"{alert.ref}/{one.name}"].id)
+    change(call, "alerts.update_notification", number, do, base=place, pointers=_pointers(one.channel))
+    return _single(call, alert, one.name)
 
 
 def _settings(channel: Channel, wanted: NewNotification | NotificationChange) -> dict[str, object]:
@@ -231,9 +234,15 @@ def _settings(channel: Channel, wanted: NewNotification | NotificationChange) ->
             return {}
 
 
-def _renamed(channel: Channel) -> dict[str, str]:
-    url = "channel_settings/webhook/url" if channel == "WEBHOOK" else f"channel_settings/{_KEYS[channel]}/webhook"
-    return {**_RENAMED, "url": url}
+def _pointers(channel: Channel) -> dict[str, str]:
+    settings = f"/data/attributes/channel_settings/{_KEYS[channel]}"
+    return {
+        "channel": "/data/attributes/channel",
+        "frequency": "/data/attributes/frequency",
+        "emails": f"{settings}/emails",
+        "url": f"{settings}/{'url' if channel == 'WEBHOOK' else 'webhook'}",
+        "secret": f"{settings}/secret",
+    }
 
 
 def _place(alert: Alert, name: str) -> tuple[str, ...]:
@@ -249,7 +258,8 @@ def _found(call: AnyCall, number: str) -> tuple[Alert, Notification]:
     raise not_found("there is no notification with this id")
 
 
-def _single(call: AnyCall, snapshot: Snapshot, alert: Alert, name: str) -> Single[NotificationAttributes]:
+def _single(call: AnyCall, alert: Alert, name: str) -> Single[NotificationAttributes]:
+    snapshot = call.world.snapshot()
     now = snapshot.alerts[alert.ref]
     one = next(one for one in now.notify if one.name == name)
     return Single(_resource(call, snapshot, now, one, call.world.alerts.last_messages(call.site)))
