@@ -56,13 +56,17 @@ class Fate(msgspec.Struct, kw_only=True):
 
 
 class Trace(msgspec.Struct, kw_only=True):
-    """One event with the id that was asked for. `destinations` holds those that were to get it."""
+    """One event with the id that was asked for. `destinations` holds those that were to get it.
+
+    `offset` is that of its record in the stream `processed`; None while it waits to be processed.
+    """
 
     event_id: str
     source: str
     event_name: str
     status: str
     received_ms: int
+    offset: int | None = None
     endpoint: str = ""
     batch_index: int = -1
     processed: bool = True
@@ -175,6 +179,7 @@ def _trace(log: Log, store: Store, offset: int, record: Processed) -> Trace:
         event_name=record.name,
         status=record.status,
         received_ms=record.received_ms,
+        offset=offset,
         reasons=record.reasons,
         warnings=record.warnings,
         derived_from=record.derived_from,

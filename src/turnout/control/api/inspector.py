@@ -13,14 +13,14 @@ from turnout.control.api.inspector_records import Why, incoming_id
 from turnout.control.api.masking import MASK, masked_event
 from turnout.control.api.operation import Call, operation
 from turnout.control.api.problems import not_found
-from turnout.control.inspector import incoming, outgoing
-from turnout.control.inspector.incoming import Incoming
+from turnout.control.inspector import outgoing
 from turnout.control.inspector.search import Check, Sought
 from turnout.control.inspector.segment import Span
 from turnout.model.event import Reason
 from turnout.receipts.trace import Fate, Shortfall, Trace, trace
 
 _MOST_RECORDS = 500
+_TROUBLED = ("pending", "rejected", "error")
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,34 +103,24 @@ def trace_event(call: Call[TraceQuery, Nothing]) -> Single[TraceAttributes]:
     if personal:
         call.record("inspector", "events.view", event_id, personal_data=True)
     numbers = integrations.numbers(call)
-    replays = _replays(call, event_id)
+    fates = [fate for one in traces for fate in one.destinations]
+    # Nobody replays what was delivered at once or was not to be sent: most traces need no search.
+    replays = _replays(call, event_id) if any(fate.outcome in _TROUBLED or fate.attempts > 1 for fate in fates) else {}
     outcomes = [
         _outcome(fate, place, numbers, full, personal, replays.get(fate.destination, []))
         for place, one in enumerate(traces)
         for fate in one.destinations
     ]
-    records = _records(call, event_id)
-    hits = [_hit(one, _record_id(one, records), numbers, full, personal) for one in traces]
+    hits = [_hit(one, _record_id(call, one), numbers, full, personal) for one in traces]
     attributes = TraceAttributes(hits=hits, destinations=outcomes)
     return Single(Resource(type="inspector/trace", id=event_id, attributes=attributes))
 
 
-def _records(call: Call[TraceQuery, Nothing], event_id: str) -> list[Incoming]:
-    """What the inspector has kept of an event's arrivals, oldest first."""
-    sought = Sought(fields={"site": (call.site,), "event_id": (event_id,)})
-    check = Check(sought, incoming.FIELDS, lambda one: None, lambda one: None)
-    asked = Question(sought, Span(), personal=False)
-    return search(call.world.inspector.incoming, asked, incoming.decode, check, _MOST_RECORDS).items[::-1]
-
-
-def _record_id(one: Trace, records: list[Incoming]) -> str | None:
-    """The id of the record of an arrival; takes it from the others."""
-    arrived = (one.received_ms, one.endpoint, one.batch_index)
-    for record in records:
-        if (record.at_ms, record.endpoint, record.batch_index) == arrived:
-            records.remove(record)
-            return incoming_id(record.seq)
-    return None
+def _record_id(call: Call[TraceQuery, Nothing], one: Trace) -> str | None:
+    """The id of the record of an arrival, if one is kept: its number is the offset."""
+    if one.offset is None or call.world.inspector.incoming.get(one.offset) is None:
+        return None
+    return incoming_id(one.offset)
 
 
 def _replays(call: Call[TraceQuery, Nothing], event_id: str) -> dict[str, list[str]]:

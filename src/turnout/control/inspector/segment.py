@@ -192,8 +192,14 @@ class Segment:
         return len(gone)
 
     def seal(self) -> None:
-        """Nothing more will be added: make it durable. What comes in later files must not outlive it."""
+        """Nothing more will be added: make it durable, because what comes in later files must not outlive it.
+
+        It is quicker to open afterwards; if somebody reads it just now, it stays as it was.
+        """
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._db.execute("PRAGMA busy_timeout=0")
+            self._db.execute("PRAGMA journal_mode=DELETE")
 
     def _narrowed(self, span: Span) -> Span:
         """A span of time as one of numbers, which the index is quick with; records are in order but for moments."""
