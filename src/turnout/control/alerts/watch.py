@@ -52,6 +52,10 @@ class Watch:
             except _UNAVAILABLE as error:
                 log.warning("alerts not checked", reason=str(error))
                 due_ms = None
+            except Exception:
+                # A mistake of ours must not take the API and the health page with it.
+                log.exception("alerts not checked")
+                due_ms = None
             wait_ms = min(next_check_ms, due_ms or next_check_ms) - self._world.clock()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), max(wait_ms, 50) / 1000)
