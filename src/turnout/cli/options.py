@@ -49,8 +49,8 @@ def existing(data: str | None) -> Settings:
     return found
 
 
-def since_ms(text: str | None, now_ms: int) -> int:
-    """The moment (ms) that `--since` names: so long ago, or a date with or without a time; None: always."""
+def since_ms(text: str | None, now_ms: int, option: str = "--since") -> int:
+    """The moment (ms) that `option` names: so long ago, or a date with or without a time; None: always."""
     if text is None:
         return 0
     if match := re.fullmatch(r"(\d{1,9})([smhd])", text):
@@ -58,4 +58,4 @@ def since_ms(text: str | None, now_ms: int) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
-        fail(f"--since {text}: write 90s, 15m, 2h or 3d, or a time like 2026-11-24T08:30")
+        fail(f"{option} {text}: write 90s, 15m, 2h or 3d, or a time like 2026-11-24T08:30")
