@@ -13,6 +13,7 @@ import resource
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,15 +32,17 @@ from turnout.control.configuration.secrets import Secrets
 from turnout.deliver.worker import Deliverer
 from turnout.destinations import mapped
 from turnout.destinations.dry import DryDestination
-from turnout.destinations.interface import Context
+from turnout.destinations.interface import Context, Event
 from turnout.destinations.interface import Destination as OpenDestination
 from turnout.log.interface import Commit, Log
 from turnout.log.sqlite import SqliteLog
 from turnout.model.clock import now_ms
 from turnout.model.config import Destination, Snapshot, Source
 from turnout.model.errors import LogUnavailableError
-from turnout.model.event import ACCEPTED, PROCESSED
+from turnout.model.event import ACCEPTED, PROCESSED, Processed
 from turnout.model.facts import Facts
+from turnout.model.outcome import Result
+from turnout.model.trial import Verdict
 from turnout.receipts.store import Store
 from turnout.settings import Settings, address
 
@@ -233,7 +236,9 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
         return watcher.snapshot
 
     refresh()
-    world = World(settings, snapshot, lambda: open_log(settings), judge=_judge)
+    world = World(
+        settings, snapshot, lambda: open_log(settings), judge=_judge, preview=_preview, send=partial(_send, settings)
+    )
     keeper = Keeper(settings, world.inspector, lambda: open_log(settings), lambda: watcher.snapshot)
 
     def facts(found: Facts) -> None:
@@ -262,6 +267,35 @@ def _judge(snapshot: Snapshot, source: Source, body: bytes, now_ms: int) -> "tup
     from turnout.judge import judge  # noqa: PLC0415 - the standard catalogue, and only when somebody asks
 
     return judge(snapshot, source, body, now_ms)
+
+
+def _preview(destination: Destination, event: Processed, now_ms: int) -> Verdict:
+    from turnout.trial import verdict  # noqa: PLC0415 - as above
+
+    return verdict(destination, event, now_ms)
+
+
+def _send(settings: Settings, destination: Destination, event: Processed) -> Result:
+    """One attempt beside the worker's, in a thread of its own; nothing is recorded."""
+    from turnout.deliver.http import HttpDestination, open_session  # noqa: PLC0415 - aiohttp, and only for this
+
+    async def attempt() -> Result:
+        async with open_session(settings.egress_private == "allow") as session:
+            context = Context(
+                destination.ref,
+                settings.data_dir,
+                lambda translator: HttpDestination(translator, session, now_ms),
+                destination.delivery.batch_size,
+                destination.delivery.timeout_ms,
+            )
+            opened = mapped.open_destination(destination, context)
+            try:
+                (result,) = await opened.send([Event(event.event_id, event.name, event.payload, event.received_ms)])
+            finally:
+                await opened.close()
+            return result
+
+    return asyncio.run(attempt())
 
 
 @contextlib.contextmanager

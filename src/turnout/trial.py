@@ -102,14 +102,15 @@ def _trial(
         reasons=list(processed.reasons),
         warnings=list(processed.warnings),
         event=_decode(processed.payload) if processed.status in ROUTED else None,
-        destinations=[_verdict(one, processed, now_ms) for one in destinations],
+        destinations=[verdict(one, processed, now_ms) for one in destinations],
     )
 
 
-def _verdict(destination: Destination, processed: Processed, now_ms: int) -> Verdict:
+def verdict(destination: Destination, processed: Processed, now_ms: int) -> Verdict:
+    """What a destination would do with an event that was processed. Not for a running event loop."""
     event = _decode(processed.payload) if processed.status in ROUTED else {}
     consent = destination.consent
-    verdict = Verdict(
+    found = Verdict(
         destination=destination.ref,
         linked=processed.source in destination.sources,
         outcome="send",
@@ -123,11 +124,11 @@ def _verdict(destination: Destination, processed: Processed, now_ms: int) -> Ver
         code, detail = Gate(destination.requirement).judge(event, now_ms)
     if code is not None:
         reason = REASON_OF.get(code, "inactive" if destination.status != "active" else "")
-        return structs.replace(verdict, outcome=OUTCOME_OF[code], reason=reason, detail=detail)
-    return _translated(verdict, destination, processed, now_ms)
+        return structs.replace(found, outcome=OUTCOME_OF[code], reason=reason, detail=detail)
+    return _translated(found, destination, processed, now_ms)
 
 
-def _translated(verdict: Verdict, destination: Destination, processed: Processed, now_ms: int) -> Verdict:
+def _translated(found: Verdict, destination: Destination, processed: Processed, now_ms: int) -> Verdict:
     """What the destination would make of an event that it may have."""
     event = Event(processed.event_id, processed.name, processed.payload, processed.received_ms)
     context = Context(
@@ -141,16 +142,16 @@ def _translated(verdict: Verdict, destination: Destination, processed: Processed
     if destination.mapping is not None:
         made = mapped.mapped(Mapper(destination.mapping), event, context)
         if isinstance(made, Event):
-            verdict = structs.replace(verdict, event=_decode(made.payload))
+            found = structs.replace(found, event=_decode(made.payload))
     result = asyncio.run(_rehearsed(destination, event, context))
     if result.kind != "delivered":
         outcome = "filtered" if result.kind == "filtered" else "rejected"
-        return structs.replace(verdict, outcome=outcome, reason=result.reason, detail=result.detail)
+        return structs.replace(found, outcome=outcome, reason=result.reason, detail=result.detail)
     outcome = OUTCOME_OF[Code.DRY_RUN] if destination.dry_mode else "send"
     if result.exchange is None:
-        return structs.replace(verdict, outcome=outcome)
+        return structs.replace(found, outcome=outcome)
     sent = Secrets(destination.settings).masked(result.exchange).request
-    return structs.replace(verdict, outcome=outcome, request=_shown(sent))
+    return structs.replace(found, outcome=outcome, request=_shown(sent))
 
 
 async def _rehearsed(destination: Destination, event: Event, context: Context) -> Result:

@@ -1,11 +1,12 @@
 """What must not be shown of what was sent to a partner and what it answered. Pure."""
 
 from collections.abc import Iterator, Mapping
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from turnout.destinations.registry import is_secret
+from turnout.destinations.templates import credentials, literals
 from turnout.model.attempt import BODY_BYTES, Answer, Exchange, Sent
 
 _MASK = "***"
@@ -64,9 +65,9 @@ def _values(value: object, secret: bool) -> Iterator[str]:
     """All texts that are secret."""
     if isinstance(value, str):
         if value and secret:
-            yield value
+            yield from filter(None, map(str.strip, literals(value)))
         elif "://" in value:
-            yield from _credentials(value)
+            yield from credentials(value)
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _values(item, secret)
@@ -76,15 +77,6 @@ def _values(value: object, secret: bool) -> Iterator[str]:
     elif isinstance(value, msgspec.Struct):
         for field in msgspec.structs.fields(type(value)):
             yield from _values(getattr(value, field.name), secret or is_secret(field.type))
-
-
-def _credentials(text: str) -> Iterator[str]:
-    try:
-        url = urlsplit(text)
-        found = [url.password or "", *(value for _, value in parse_qsl(url.query))]
-    except ValueError:
-        return
-    yield from filter(None, found)
 
 
 def _names(settings: object) -> Iterator[str]:

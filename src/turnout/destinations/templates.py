@@ -7,6 +7,7 @@ text, and in every text inside a mapping or list; a key of the mapping itself is
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final, NamedTuple, TypeAlias
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -57,9 +58,22 @@ def is_constant(value: object) -> bool:
     return not isinstance(value, list) or all(map(is_constant, value))
 
 
-def literal(text: str) -> str:
-    """What of a template is written in it, without its islands."""
-    return "".join(part for part in compile_template(text).parts if isinstance(part, str))
+def literals(text: str) -> list[str]:
+    """The texts that a template has around its islands; all of a text that is no template."""
+    try:
+        return [part for part in compile_template(text).parts if isinstance(part, str)]
+    except FormulaError:
+        return [text]
+
+
+def credentials(text: str) -> list[str]:
+    """The passwords and keys that a URL carries, without what events add to them."""
+    try:
+        url = urlsplit("\0".join(literals(text)))
+        found = [url.password or "", *(value for _, value in parse_qsl(url.query))]
+    except ValueError:
+        return []
+    return [part for value in found for part in value.split("\0") if part]
 
 
 def evaluator(value: object) -> Evaluate:

@@ -8,7 +8,6 @@ already have.
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -18,7 +17,15 @@ from turnout.destinations.body import flatten, is_index, place
 from turnout.destinations.headers import Headers
 from turnout.destinations.interface import Context, Destination, Event, Request, Response
 from turnout.destinations.signing import message_id, sign, signing_key
-from turnout.destinations.templates import ABSENT, INDEX_DIGITS, evaluator, is_constant, key_of, literal
+from turnout.destinations.templates import (
+    ABSENT,
+    INDEX_DIGITS,
+    credentials,
+    evaluator,
+    is_constant,
+    key_of,
+    literals,
+)
 from turnout.destinations.url import UrlTemplate
 from turnout.formula.run import Run
 from turnout.model.errors import Problem
@@ -198,12 +205,10 @@ class Webhook:
 
 def _secrets(config: Config) -> list[str]:
     """What must not appear in a detail although the partner may repeat it, the longest first."""
-    url = urlsplit(literal(config.url))
     values = [
-        *(literal(value).strip() for value in config.headers.values()),
+        *(part.strip() for value in config.headers.values() for part in literals(value)),
         config.secret,
-        url.password,
-        *(value for _, value in parse_qsl(url.query)),
+        *credentials(config.url),
     ]
     return sorted({value for value in values if value and len(value) >= _MASKED_FROM}, key=len, reverse=True)
 

@@ -12,8 +12,10 @@ from yarl import URL
 
 from turnout.destinations.interface import Context, Event, Request, Response
 from turnout.destinations.registry import validate
+from turnout.destinations.secrets import Secrets
 from turnout.destinations.webhook import Config, Webhook
 from turnout.formula.run import Warned
+from turnout.model.attempt import Exchange, Sent
 from turnout.model.outcome import Result
 from turnout.testing.destination_suite import NOW_MS, answering
 
@@ -219,9 +221,12 @@ def test_what_could_not_be_computed_is_heard() -> None:
 def test_what_is_written_beside_an_island_stays_secret() -> None:
     config, _ = validate(
         "webhook",
-        {"url": f"{HOST}/?key=t0k3n-9{{{{id}}}}", "headers": {"Authorization": "Bearer abcdef {{user.id}}"}},
+        {"url": f"{HOST}/?key=t0k3n-9{{{{id}}}}--end-", "headers": {"Authorization": "Bearer abcdef {{user.id}}"}},
     )
     assert isinstance(config, Config)
+    sent = Sent("POST", f"{HOST}/?key=t0k3n-9O1--end-", {"Authorization": "Bearer abcdef U1"}, b"Bearer abcdef")
+    masked = Secrets(config).masked(Exchange(sent)).request
+    assert (masked.url, masked.headers, masked.body) == (f"{HOST}/?key=***O1***", {"Authorization": "***"}, b"***")
     translator = Webhook(config, Context("29/orders", Path(), answering(200)))
     (result,) = translator.read([Event("e", "p", b"{}")], Response(403, {}, b"no Bearer abcdef, no t0k3n-9"))
     assert result.detail == "no ***, no ***"

@@ -15,13 +15,20 @@ from turnout.control.erasure.jobs import Erasures
 from turnout.control.inspector.inspector import Inspector
 from turnout.log.interface import Log
 from turnout.model.clock import Clock, now_ms
-from turnout.model.config import Snapshot, Source
+from turnout.model.config import Destination, Snapshot, Source
 from turnout.model.event import Processed, Received
+from turnout.model.outcome import Result
+from turnout.model.trial import Verdict
 from turnout.receipts.store import Store
 from turnout.settings import Settings
 
 Judge = Callable[[Snapshot, Source, bytes, int], tuple[int, list[tuple[Received, list[Processed]]]]]
 """What would become of a payload that a source sends now (`turnout.judge`): control does not know the stages."""
+
+Preview = Callable[[Destination, Processed, int], Verdict]
+"""What a destination would do with an event (`turnout.trial`)."""
+Send = Callable[[Destination, Processed], Result]
+"""Really sends an event, once."""
 
 
 class World:
@@ -34,9 +41,11 @@ class World:
         open_log: Callable[[], Log],
         clock: Clock = now_ms,
         judge: Judge | None = None,
+        preview: Preview | None = None,
+        send: Send | None = None,
     ) -> None:
         self.settings, self.snapshot, self.clock = settings, snapshot, clock
-        self._open_log, self._judge = open_log, judge
+        self._open_log, self._judge, self._preview, self._send = open_log, judge, preview, send
         self.database = Database.of(settings.data_dir)
         self.tokens = Tokens(self.database)
         self.activity = Activity(self.database)
@@ -67,6 +76,16 @@ class World:
         """See `Judge`."""
         assert self._judge is not None, "this world was made without the stages"
         return self._judge(snapshot, source, body, now_ms)
+
+    def preview(self, destination: Destination, event: Processed, now_ms: int) -> Verdict:
+        """See `Preview`."""
+        assert self._preview is not None, "this world was made without the stages"
+        return self._preview(destination, event, now_ms)
+
+    def send(self, destination: Destination, event: Processed) -> Result:
+        """See `Send`."""
+        assert self._send is not None, "this world was made without the stages"
+        return self._send(destination, event)
 
     def link(self, kind: Kind, ref: str) -> str:
         """Where people find this in the API; empty if nobody has said where they reach it."""
