@@ -73,7 +73,7 @@ STEPS = {
     "apply_configuration": Step("configuration.apply", resource(text=CONFIG)),
     "restore_version": Step("configuration.restore"),
     "replay_dead_letters": Step("dead_letters.replay", resource()),
-    "test_event": Step("destinations.test", resource(event={"event_name": "x"}), path={"id": "destination"}),
+    "test_event": Step("destinations.test", resource(event={"event_name": "x"}), path={"id": "tried"}),
     "create_token": Step("tokens.create", resource(role="viewer"), made="token_id"),
     "change_token": Step("tokens.update", resource(name="x")),
     "rotate_token": Step("tokens.rotate"),
@@ -126,7 +126,7 @@ def test_every_operation_that_changes_something_has_a_row() -> None:
 def test_every_operation_that_changes_something_is_recorded(server: Server) -> None:
     admin = token_for(server, "admin", "29")
     numbers = items(call(server, "GET", "/v2/29/destinations", admin).json["data"])
-    known = {"destination": str(numbers[0]["id"])}
+    known = {"tried": str(numbers[0]["id"])}
     by_name = {one.name: one for one in OPERATIONS}
     for name, step in STEPS.items():
         before = newest(server, admin)
