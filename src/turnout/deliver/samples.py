@@ -39,7 +39,7 @@ class Samples:
     def keep(self, record: Processed | LedgerEntry, failing: bool, now_ms: int) -> Kept | None:
         """Why an attempt with this event is kept; None if it is not."""
         kept = self._sampler.keep(self._ref, record.name, failing, now_ms)
-        if kept is None and _TEST_CODE in record.payload and _is_test(record.payload):
+        if kept is None and (record.tested if isinstance(record, Processed) else _is_test(record.payload)):
             return self._sampler.keep_test(self._site, now_ms)
         return kept
 
@@ -108,12 +108,14 @@ class Samples:
 
 
 def _is_test(payload: bytes) -> bool:
-    """Whether the event has a text `test_code` at its root."""
+    """The same as `Processed.tested`, for an event of the ledger."""
+    if _TEST_CODE not in payload:
+        return False
     try:
-        return bool(msgspec.json.decode(payload, type=_Tested).test_code)
+        return isinstance(msgspec.json.decode(payload, type=_Tested).test_code, str)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 
 
 class _Tested(msgspec.Struct):
-    test_code: str = ""
+    test_code: object = None

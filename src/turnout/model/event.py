@@ -68,7 +68,8 @@ class Processed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     `derived_from` is the parent's id then, else "". `derived` has the ids of the events derived from it.
     `payload` is compact JSON on one line, the bytes that destinations get; empty unless the status is in
     `ROUTED` or `failed` (a failed event is kept as it came, for replay). `user_key` orders events of one
-    user: `user.consistent_anonymous_id`, else `user.id`, else "".
+    user: `user.consistent_anonymous_id`, else `user.id`, else "". `tested` says that it has a text
+    `test_code` at its root, so that the many that have none need not be looked through.
     """
 
     event_id: str
@@ -83,6 +84,7 @@ class Processed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     warnings: tuple[str, ...] = ()
     derived_from: str = ""
     derived: tuple[str, ...] = ()
+    tested: bool = False
 
 
 _ERASED = (Reason("erased", "", "erased on request"),)

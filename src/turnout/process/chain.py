@@ -153,6 +153,7 @@ def _through(received: Received, offset: int, chain: Chain, parent: str, derived
         draft.reasons,
         draft.warnings,
         parent,
+        tested=isinstance(draft.event.get("test_code"), str),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from tests.unit.deliver.rig import DOWN, FakeDestination, Rig, eventually
 from turnout.deliver.samples import Samples
@@ -18,6 +19,7 @@ from turnout.model.event import Processed
 from turnout.model.outcome import Result
 from turnout.model.sampling import PER_HOUR, PER_MINUTE, Sampler
 from turnout.receipts.attempts import read
+from turnout.receipts.records import LedgerEntry
 
 NOW = 1_764_000_000_000
 
@@ -120,10 +122,26 @@ def test_beyond_the_quota_events_with_a_test_code_are_kept_up_to_an_allowance_of
     quota = PER_MINUTE + PER_HOUR
     assert sum(one.keep(event(), False, NOW) is not None for _ in range(500)) == quota
     assert sum(one.keep(event(), True, NOW) is not None for _ in range(500)) == quota
-    tested = event(b'{"event_name":"purchase","test_code":"T1"}')
+    tested = structs.replace(event(), tested=True)
     assert [one.keep(tested, False, NOW) for _ in range(150)] == ["test_code"] * 100 + [None] * 50
-    for payload in (b'{"user":{"test_code":"x"}}', b'{"test_code":1}', b'{"test_code":""}', b'"test_code"'):
-        assert one.keep(event(payload), False, NOW + 60_000 * 3) in ("quota", None)
+
+
+@pytest.mark.parametrize(
+    ("payload", "kept"),
+    [
+        (b'{"event_name":"purchase","test_code":"T1"}', "test_code"),
+        (b'{"user":{"test_code":"x"}}', None),
+        (b'{"test_code":1}', None),
+        (b'"test_code"', None),
+        (b'{"test_code"', None),
+    ],
+)
+def test_the_test_code_of_a_later_attempt_is_read_from_its_payload(payload: bytes, kept: str | None) -> None:
+    one = samples()
+    for _ in range(PER_MINUTE + PER_HOUR):
+        one.keep(event(), False, NOW)
+    entry = LedgerEntry(0, "e1", "purchase", payload, "", NOW, 1, NOW, NOW)
+    assert one.keep(entry, False, NOW) == kept
 
 
 @pytest.mark.parametrize(

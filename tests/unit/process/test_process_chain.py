@@ -67,6 +67,19 @@ def test_a_status_decides_what_is_kept_and_whether_later_steps_run(status: Statu
         assert done.warnings == (status,)
 
 
+@pytest.mark.parametrize(
+    ("payload", "tested"),
+    [
+        (b'{"test_code":"T1"}', True),
+        (b'{"test_code":1}', False),
+        (b'{"user":{"test_code":"T1"}}', False),
+        (b"{}", False),
+    ],
+)
+def test_an_event_with_a_test_code_is_marked(payload: bytes, tested: bool) -> None:
+    assert one(received(payload), 7, settling("valid")).tested is tested
+
+
 @pytest.mark.parametrize("status", [status for status in STATUSES if status not in ROUTED])
 def test_what_the_collector_refused_passes_through(status: Status) -> None:
     refused = Received("e-1", "29/", "search", status, 5, b"[1", (Reason("invalid_json", "", "at 2"),), ("w",), b"raw")
