@@ -17,7 +17,7 @@ Kept = Literal["all", "quota", "test_code"]
 
 PER_MINUTE, PER_HOUR = 6, 30
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
-BURST = 10_000
+BURST = 2_000
 """So many of a name beyond its quota are enough not to wait for the end of the minute."""
 NAMES = 10_000
 """So many names have a quota of their own; all others share one."""

@@ -243,6 +243,20 @@ def test_what_is_over_the_quota_is_counted_and_rejections_are_seen_all_the_same(
     assert series.left_out("2", NOW, NOW + 1000) == 0
 
 
+def test_what_is_erased_from_the_log_meanwhile_is_not_remembered(series: Series) -> None:
+    secret = b'{"event_name":"search","user":{"id":"zoe"}}'
+    log = log_of(event(0, payload=secret))
+    base = log.append(ACCEPTED, [encode(event(1, payload=secret))])
+    follower = follow(log, series)
+    log.replace(ACCEPTED, {base: encode(event(1, payload=b"{}"))})
+    log.append(PROCESSED, [encode(Processed("e-1", "29/shop", "search", "valid", NOW, base, b"{}"))])
+    while follower.step():
+        pass
+    newest = records(series)[0]
+    assert newest.event_id == "e-1"
+    assert b"zoe" not in newest.normalized + newest.received + newest.raw
+
+
 def test_what_belongs_to_no_site_is_nobodys_to_see(series: Series) -> None:
     log = log_of(event(0, source=""), event(1, source="29/"))
     follow(log, series)

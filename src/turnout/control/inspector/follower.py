@@ -46,6 +46,9 @@ class Follower:
             # What of this was written is not known: read it again from where the records say.
             self.close()
             raise
+        finally:
+            # What is erased from the log meanwhile must not be remembered, and written later.
+            self._accepted.close()
 
     def lag(self) -> int:
         """How many events wait. Raises `LogUnavailableError`."""
