@@ -111,6 +111,18 @@ def test_a_first_start_with_a_wrong_file_ends_with_every_error(tmp_path: Path) -
     assert not (tmp_path / "data" / "config.yaml").exists()
 
 
+def test_a_history_that_can_not_be_kept_is_no_reason_not_to_serve(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "control.db").write_bytes(b"this is no database, it is longer than a header " * 10)
+    with Server(tmp_path / "data") as server:
+        assert "the history of the configuration can't be kept: " in server.errors
+        assert works(server, "e-1")
+        refused = server.run("apply", "-f", write(server, NEW_SOURCE))
+        assert refused.returncode == 2
+        assert b"file is not a database" in refused.stderr
+        assert server.run("export").stdout.decode() == CONFIG
+
+
 @pytest.mark.parametrize("taken", ["collect", "control"])
 def test_a_port_in_use_ends_the_start_with_the_reason(tmp_path: Path, taken: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:

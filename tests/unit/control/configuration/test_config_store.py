@@ -233,6 +233,17 @@ def test_a_file_that_was_put_there_by_hand_becomes_a_version(place: Place) -> No
     place.check()
 
 
+def test_secrets_that_were_put_there_by_hand_are_sealed_when_the_file_is_next_looked_at(place: Place) -> None:
+    hook = "    destinations: {d: {type: webhook, sources: [a], settings: {url: 'https://x', secret: hush-hush}}}\n"
+    applied.store(place.data, text("a") + hook)
+    current = place.versions.current()
+    assert current is not None
+    assert "hush-hush" not in current.text
+    for path in place.data.glob("*"):
+        assert b"hush-hush" not in path.read_bytes()
+    place.check()
+
+
 def test_a_wrong_file_by_hand_is_no_version_and_nothing_is_built_on_it(place: Place) -> None:
     first = place.apply(text("a"))
     applied.applied_path(place.data).write_text("sites: {")
