@@ -331,7 +331,8 @@ def test_everything_that_is_wrong_is_told_at_once_where_the_request_has_it(scene
         "/data/attributes/parameters/mapping/0/expression": "MISSING_REQUIRED_PROPERTY",
     }
     assert scene.ask("POST", "/sources", {"data": {"attributes": {"template": "server", "colour": 1}}}).codes == [
-        "UNKNOWN_ATTRIBUTE"
+        "UNKNOWN_ATTRIBUTE",
+        "MISSING_REQUIRED_PROPERTY",
     ]
     client_side = {"label": "x", "template": "server", "settings": {"trust_client_ip": True, "allowed_origins": ["x"]}}
     reply = scene.ask("POST", "/sources", {"data": {"attributes": client_side}})

@@ -9,11 +9,11 @@ from msgspec import UNSET, Meta, UnsetType
 from turnout.control.api import filters, integrations, links, parameters, writing
 from turnout.control.api.documents import Listing, Nothing, Single
 from turnout.control.api.including import included
-from turnout.control.api.integrations import Document, Ignored
+from turnout.control.api.integrations import Document, Ignored, NewDocument
 from turnout.control.api.merging import merged
 from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.paging import numbered
-from turnout.control.api.problems import ApiError, Fault, Place
+from turnout.control.api.problems import ApiError
 from turnout.control.api.shown import ConsentAttribute, DestinationAttributes, DryMode, destination_resource
 from turnout.control.configuration.edit import Editor, literal
 from turnout.destinations import registry
@@ -74,6 +74,12 @@ class DestinationChange(Ignored, frozen=True, kw_only=True):
     name: Annotated[str | UnsetType, Meta(description="Stays as it is.")] = UNSET
 
 
+class NewDestination(DestinationChange, frozen=True, kw_only=True):
+    """A destination to be made. Without a `template` it needs the relationship `connector`."""
+
+    label: integrations.Label
+
+
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be another in a copy."""
 
@@ -120,7 +126,7 @@ def list_destinations(call: Call[DestinationsQuery, Nothing]) -> Listing[Destina
 
 
 @operation("POST", "/v2/{site}/destinations", scope="destinations:write", tag="Destinations", status=201)
-def create_destination(call: Call[Nothing, Document[DestinationChange]]) -> Single[DestinationAttributes]:
+def create_destination(call: Call[Nothing, NewDocument[NewDestination]]) -> Single[DestinationAttributes]:
     """Make a destination.
 
     It needs a `label`, a `template` (or the relationship `connector`) and the `settings` of that; the
@@ -178,16 +184,11 @@ def duplicate_destination(call: Call[Nothing, Copy]) -> Single[DestinationAttrib
 
 def create(call: AnyCall) -> Single[DestinationAttributes]:
     """Make the destination that the body describes. Raises `ApiError`."""
-    given = _attributes(call)
+    given: NewDestination = call.body.data.attributes
     template = given.template if given.template is not UNSET else integrations.related_word(call.body.data, "connector")
-    faults = [
-        Fault("MISSING_REQUIRED_PROPERTY", f"{name} is required", Place(pointer=f"{_ATTRIBUTES}/{name}"))
-        for name, value in (("label", given.label), ("template", template))
-        if value is UNSET
-    ]
-    if faults:
-        raise ApiError(422, faults)
-    name = writing.name_for(str(given.label), integrations.names(call, "destination"))
+    if template is UNSET:
+        raise integrations.missing_template()
+    name = writing.name_for(given.label, integrations.names(call, "destination"))
     base = writing.path_of(call.site, "destination", name)
     status = "inactive" if given.status is UNSET else integrations.word(given.status)
     planned = _planned(given, None)

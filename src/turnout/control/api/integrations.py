@@ -65,12 +65,11 @@ class Related(msgspec.Struct, frozen=True):
     data: Named | list[Named] | None
 
 
-class Sent(msgspec.Struct, Generic[A], frozen=True, kw_only=True):
-    """A source or destination as a client sends it."""
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """A source or destination as a client sends it, but for its attributes."""
 
     type: Type = "integrations"
     id: Annotated[int | str | None, Meta(description="Needed where the path has none.")] = None
-    attributes: A | UnsetType = UNSET
     relationships: Annotated[
         dict[str, Related],
         Meta(
@@ -79,10 +78,28 @@ class Sent(msgspec.Struct, Generic[A], frozen=True, kw_only=True):
     ] = {}
 
 
+class Sent(Head, Generic[A], frozen=True, kw_only=True):
+    """What is to be changed of a source or destination."""
+
+    attributes: A | UnsetType = UNSET
+
+
+class Made(Head, Generic[A], frozen=True, kw_only=True):
+    """A source or destination to be made."""
+
+    attributes: A
+
+
 class Document(msgspec.Struct, Generic[A], frozen=True):
-    """The body of a request that makes or changes a source or destination."""
+    """The body of a request that changes a source or destination."""
 
     data: Sent[A]
+
+
+class NewDocument(msgspec.Struct, Generic[A], frozen=True):
+    """The body of a request that makes one."""
+
+    data: Made[A]
 
 
 class Filters(Numbered, frozen=True, kw_only=True):
@@ -193,10 +210,16 @@ def mismatches(snapshot: Snapshot, pairs: Iterable[tuple[str, str]]) -> list[str
     return found
 
 
-def related_word(sent: Sent[Any], name: str) -> str | UnsetType:
+def related_word(sent: Head, name: str) -> str | UnsetType:
     """The id in a relationship that stands for an attribute, such as `connector`."""
     related = sent.relationships.get(name)
     return str(related.data.id) if related is not None and isinstance(related.data, Named) else UNSET
+
+
+def missing_template() -> ApiError:
+    """The error for a new thing of which nobody knows the type."""
+    place = Place(pointer="/data/attributes/template")
+    return ApiError(422, [Fault("MISSING_REQUIRED_PROPERTY", "template is required: see the catalogue", place)])
 
 
 def number(resource: Resource[Any]) -> int:

@@ -10,10 +10,10 @@ from turnout.control.api import integrations, links, writing
 from turnout.control.api.catalogs import SourceSettings
 from turnout.control.api.documents import Listing, Nothing, Single
 from turnout.control.api.including import included
-from turnout.control.api.integrations import Document, Ignored
+from turnout.control.api.integrations import Document, Ignored, NewDocument
 from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.paging import numbered
-from turnout.control.api.problems import ApiError, Fault, Place, failure
+from turnout.control.api.problems import failure
 from turnout.control.api.shown import SourceAttributes, deleted_ms, source_resource
 from turnout.control.configuration.edit import Editor
 from turnout.model.config import SourceType
@@ -53,6 +53,12 @@ class SourceChange(Ignored, frozen=True, kw_only=True):
     settings: SourceSettingsChange | UnsetType = UNSET
     parameters: dict[str, object] | UnsetType | None = UNSET
     name: Annotated[str | UnsetType, Meta(description="Stays as it is.")] = UNSET
+
+
+class NewSource(SourceChange, frozen=True, kw_only=True):
+    """A source to be made. Without a `template` it needs the relationship `connector`."""
+
+    label: integrations.Label
 
 
 class SourceQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +104,7 @@ def list_sources(call: Call[SourcesQuery, Nothing]) -> Listing[SourceAttributes]
 
 
 @operation("POST", "/v2/{site}/sources", scope="sources:write", tag="Sources", status=201)
-def create_source(call: Call[Nothing, Document[SourceChange]]) -> Single[SourceAttributes]:
+def create_source(call: Call[Nothing, NewDocument[NewSource]]) -> Single[SourceAttributes]:
     """Make a source, with a key.
 
     It needs a `label` and a `template` (or the relationship `connector`). Its name in `turnout.yaml` is made from the
@@ -137,16 +143,11 @@ def delete_source(call: Call[DeleteQuery, Nothing]) -> None:
 
 def create(call: AnyCall) -> Single[SourceAttributes]:
     """Make the source that the body describes. Raises `ApiError`."""
-    given: SourceChange = _attributes(call)
+    given: NewSource = call.body.data.attributes
     template = given.template if given.template is not UNSET else integrations.related_word(call.body.data, "connector")
-    missing = [
-        Fault("MISSING_REQUIRED_PROPERTY", f"{name} is required", Place(pointer=f"/data/attributes/{name}"))
-        for name, value in (("label", given.label), ("template", template))
-        if value is UNSET
-    ]
-    if missing:
-        raise ApiError(422, missing)
-    name = writing.name_for(str(given.label), integrations.names(call, "source"))
+    if template is UNSET:
+        raise integrations.missing_template()
+    name = writing.name_for(given.label, integrations.names(call, "source"))
     base = writing.path_of(call.site, "source", name)
     wanted = links.wanted(call, "source")
 
