@@ -4,7 +4,6 @@ In `turnout.yaml` the newest is `key`, others stand in `keys`, ended ones in `re
 is told so.
 """
 
-import re
 import uuid
 from collections.abc import Sequence
 from typing import Annotated
@@ -20,16 +19,16 @@ from turnout.control.api.problems import ApiError, Fault, Place, failure, not_fo
 from turnout.control.api.shown import KeyAttributes, key_id, key_resource, source_keys
 from turnout.control.configuration.edit import Editor
 from turnout.model.config import Key, Source
+from turnout.model.duration import Duration, milliseconds
 
-_DURATION = re.compile(r"P(?=.)(?:(\d{1,4})D)?(?:T(?=.)(?:(\d{1,4})H)?(?:(\d{1,5})M)?(?:(\d{1,7})S)?)?")
-_LONGEST_S = 30 * 86_400
+_LONGEST_MS = 30 * 86_400_000
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True):
     """How long the key from before goes on working."""
 
     grace_period: Annotated[
-        str, Meta(description="ISO 8601, at most `P30D`; `PT0S` ends it at once.", examples=["PT24H", "P7D"])
+        Duration, Meta(description="ISO 8601, at most `P30D`; `PT0S` ends it at once.", examples=["PT24H", "P7D"])
     ] = "PT24H"
 
 
@@ -65,7 +64,7 @@ def rotate_source_key(call: Call[Nothing, Rotation]) -> Single[KeyAttributes]:
     source = _source(call)
     base = _base(source)
     fresh = str(uuid.uuid4())
-    until_ms = call.now_ms + _milliseconds(call.body.grace_period)
+    until_ms = call.now_ms + _grace_ms(call.body.grace_period)
     before = Key(key=source.key, until_ms=until_ms)
 
     def do(editor: Editor) -> None:
@@ -148,11 +147,9 @@ def _written(key: object) -> object:
     return key.get("key") if isinstance(key, dict) else None
 
 
-def _milliseconds(duration: str) -> int:
-    found = _DURATION.fullmatch(duration)
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, _LONGEST_S + 1)
-    total_s = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    if total_s > _LONGEST_S:
-        detail = f"{duration!r} is no duration of at most P30D, such as PT24H or P7D"
-        raise ApiError(422, [Fault("INVALID_PROPERTY_FORMAT", detail, Place(pointer="/grace_period"))])
-    return total_s * 1000
+def _grace_ms(duration: Duration) -> int:
+    found = milliseconds(duration)
+    if found > _LONGEST_MS:
+        fault = Fault("INVALID_PROPERTY_FORMAT", "grace_period is at most P30D", Place(pointer="/grace_period"))
+        raise ApiError(422, [fault])
+    return found
