@@ -341,6 +341,14 @@ def test_a_hook_obeys_the_egress_policy_and_its_url_is_never_shown(tmp_path: Pat
     assert "hush" not in town.history()[-1].error
 
 
+def test_a_message_follows_no_redirect(tmp_path: Path) -> None:
+    with Hook() as elsewhere, Hook(307, elsewhere.url) as hook:
+        town = Town(tmp_path, f"{{chat: {{channel: SLACK, url: '{hook.url}'}}}}")
+        town.minutes(1, failed=30)
+        assert (len(hook.received), elsewhere.received) == (1, [])
+    assert town.history()[-1].error == "307_temporary_redirect"
+
+
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")  # it does not see the TLS around it
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
 def test_mail_goes_over_tls_with_a_password_to_a_server_that_is_who_it_says(

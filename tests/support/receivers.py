@@ -112,10 +112,10 @@ class Post(NamedTuple):
 
 
 class Hook:
-    """A receiver of webhooks that answers with `status`."""
+    """A receiver of webhooks that answers with `status`, and sends away to `location`."""
 
-    def __init__(self, status: int = 200) -> None:
-        self.status = status
+    def __init__(self, status: int = 200, location: str = "") -> None:
+        self.status, self.location = status, location
         self.received: list[Post] = []
         hook = self
 
@@ -126,6 +126,8 @@ class Hook:
                 hook.received.append(Post(self.path, headers, body))
                 self.send_response(hook.status)
                 self.send_header("Content-Length", "0")
+                if hook.location:
+                    self.send_header("Location", hook.location)
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
