@@ -16,6 +16,7 @@ Moment: TypeAlias = datetime
 UNITS = ("years", "months", "weeks", "days", "hours", "minutes", "seconds")
 _SECONDS = {"hours": 3_600, "minutes": 60, "seconds": 1}
 _SINGULAR = {unit[:-1]: unit for unit in UNITS}
+_SECONDS_DIGITS = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
@@ -53,6 +54,8 @@ def made(numbers: tuple[int, int, int, int, int, int, int], zone: tzinfo) -> Mom
 
 def looks_like_seconds(value: object) -> bool:
     """Whether these milliseconds are probably meant as seconds: ten digits are 1970 as one, today as the other."""
+    if type(value) is str and len(value) != _SECONDS_DIGITS:
+        return False
     made = numeric(value)
     return made is not None and 10**9 <= made < 10**10
 
