@@ -105,3 +105,53 @@ def test_a_change_is_effective_when_apply_returns_and_a_wrong_one_is_refused(ser
     assert server.run("apply", "-f", str(file)).returncode == 0
     assert send(server, "p-8", "subscribe", KEY)["status"] == "valid"
     assert server.audit()["closes"] is True
+
+
+def test_a_specification_is_inferred_from_what_came_and_accepted(tmp_path_factory: pytest.TempPathFactory) -> None:
+    rules = "    cleansing: [{label: Names, when: 'event_name = \"sub\"', operation: rename_event, to: subscribe}]\n"
+    with Server(tmp_path_factory.mktemp("infer") / "data", CONFIG + rules) as running:
+        for number in range(24):
+            send_only(running, f"i-{number}", "sub", plan=["basic", "pro"][number % 2], lines=[{"price": number}])
+        send_only(running, "i-24", "search", search_term=["t-shirt"], mail="jane@shop.example")
+        asked = running.run("spec", "infer", "--site", "29", "--json")
+        assert asked.returncode == 1
+        told = json.loads(asked.stdout)
+        assert (told["events"], told["specification"]) == (
+            25,
+            {
+                "events": {
+                    "search": {
+                        "properties": {
+                            "mail": {"type": "string", "pii": True},
+                            "search_term": {"type": ["string", "array<string>"], "required": True},
+                        }
+                    },
+                    "subscribe": {
+                        "properties": {
+                            "lines": {"type": "array<object>", "required": True},
+                            "lines.price": {"type": "integer", "required": True},
+                            "plan": {"type": "string", "required": True},
+                        }
+                    },
+                }
+            },
+        )
+        shown = running.run("spec", "infer").stdout.decode()
+        assert "+ subscribe.plan string (24 of 24, such as pro, basic)" in " ".join(shown.split())
+        assert "jane" not in shown
+        assert running.run("spec", "infer", "--source", "shop").stdout.startswith(b"0 events seen")
+        assert running.run("spec", "infer", "--accept").returncode == 0
+        again = running.run("spec", "infer")
+        assert (again.returncode, again.stdout) == (0, b"25 events seen, 0 differences\n")
+        assert b"lines.price: {type: integer, required: true}" in running.run("spec", "export").stdout
+        numbers = iter(range(1000))
+        until(
+            lambda: send(running, f"t-{next(numbers)}", "sub", plan={})["status"] == "invalid_accepted",
+            "the accepted specification to be in use",
+        )
+
+
+def send_only(server: Server, event_id: str, name: str, **properties: object) -> None:
+    user = {"consistent_anonymous_id": "1", "consent_categories": []}
+    event = {"event_name": name, "user": user, "context": {"event_id": event_id}, **properties}
+    assert server.post(event)[0] == 200
