@@ -91,7 +91,11 @@ def metric_table() -> str:
     status = Status(
         ready=True,
         problems=[],
-        processes={"collector": collector, "worker": worker},
+        processes={
+            "collector": collector,
+            "worker": worker,
+            "control": Facts(process="control", pid=1, started_ms=0, beat_ms=0),
+        },
         disk_free_bytes=0,
         log_bytes=0,
     )

@@ -42,6 +42,9 @@ class _Collected(Collector):
             yield from _cleansing(worker)
             yield _enriching(worker)
             yield from _delivering(worker.destinations)
+        if (control := status.processes.get("control")) is not None:
+            lag = control.inspector_lag
+            yield _gauge("turnout_inspector_lag_events", "Events that the inspector has not looked at", [], [([], lag)])
 
 
 def _server(status: Status) -> Iterator[Metric]:
