@@ -291,6 +291,37 @@ def test_attempts_are_listed_and_searched_like_events(scene: Scene) -> None:
             assert reply.status == 200, reply.body
 
 
+def test_hostile_events_are_shown_and_found_like_others(scene: Scene) -> None:
+    many = {f"p{i}": i for i in range(1900)}
+    for event_id, event in {
+        "h-many": many,
+        "h-long": {"text": "x" * 30_000 + " needle"},
+        "h-odd": {"a.b": {"": {"]": "odd"}}, "text": '\x00\u202e<script>alert(1)</script> OR " NEAR('},
+        "<h>/..?#": {},
+    }.items():
+        assert scene.server.post({"event_name": "hostile", "context": {"event_id": event_id}, **event})[0] == 200
+    for body in (b'{"event_name": "hostile", "a": "\xff\xfe"}', b"[" * 900 + b"]" * 900, b"\x00" * 100):
+        assert scene.server.post(body, query="tc_s=29&token=nobody")[0] in (200, 400)
+    until(lambda: len(scene.ids("filter[event_name]=hostile")) == 4, "the hostile events")
+    for query, expected in {
+        "filter[property][p1899]=1899": ["h-many"],
+        "filter[property][p1899][gte]=1899": ["h-many"],
+        "filter[q]=needle": ["h-long"],
+        "filter[q]=alert script": ["h-odd"],
+        'filter[q]=" OR near(': ["h-odd"],
+        "filter[event_id]=<h>/..?#": ["<h>/..?#"],
+        "filter[property][a.b..]]=odd": None,
+    }.items():
+        reply = scene.get(f"inspector/incoming?{quote(query, safe='=&[]')}")
+        if expected is None:
+            assert reply.status == 400
+        else:
+            assert [at(one, "attributes", "event_id") for one in items(reply.json["data"])] == expected, query
+    for token in (scene.admin, scene.viewer):
+        full = scene.get("inspector/incoming?fields=full&page[size]=200", token)
+        assert (full.status, len(items(full.json["data"]))) == (200, len(scene.ids("page[size]=200")))
+
+
 def test_how_a_site_is_sampled_can_be_seen_and_changed(scene: Scene) -> None:
     def patch(**attributes: object) -> Reply:
         body = {"data": {"type": "inspector/settings", "attributes": attributes}}
