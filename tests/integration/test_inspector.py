@@ -292,13 +292,13 @@ def test_attempts_are_listed_and_searched_like_events(scene: Scene) -> None:
 
 
 def test_hostile_events_are_shown_and_found_like_others(scene: Scene) -> None:
-    many = {f"p{i}": i for i in range(1900)}
-    for event_id, event in {
-        "h-many": many,
+    sent: dict[str, dict[str, object]] = {
+        "h-many": {f"p{i}": i for i in range(1900)},
         "h-long": {"text": "x" * 30_000 + " needle"},
         "h-odd": {"a.b": {"": {"]": "odd"}}, "text": '\x00\u202e<script>alert(1)</script> OR " NEAR('},
         "<h>/..?#": {},
-    }.items():
+    }
+    for event_id, event in sent.items():
         assert scene.server.post({"event_name": "hostile", "context": {"event_id": event_id}, **event})[0] == 200
     for body in (b'{"event_name": "hostile", "a": "\xff\xfe"}', b"[" * 900 + b"]" * 900, b"\x00" * 100):
         assert scene.server.post(body, query="tc_s=29&token=nobody")[0] in (200, 400)
