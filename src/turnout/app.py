@@ -218,6 +218,7 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
     from turnout.control.erasure.worker import ErasureWorker  # noqa: PLC0415
     from turnout.control.http import serve_control  # noqa: PLC0415 - Litestar
     from turnout.control.inspector.keeper import Keeper  # noqa: PLC0415
+    from turnout.control.replay.worker import ReplayWorker  # noqa: PLC0415
 
     watcher = Watcher(settings.data_dir, os.environ, Secrets(settings.secret_key_path))
 
@@ -244,12 +245,14 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
     def facts(found: Facts) -> None:
         found.inspector_lag, found.inspector_trouble = keeper.lag, keeper.trouble
 
+    replaying = ReplayWorker(world.replays, world.receipts, world.snapshot, now_ms)
     erasing = ErasureWorker(world.erasures, world.events, world.inspector, world.snapshot, now_ms)
     with keeper.at_work():
         await asyncio.gather(
             serve_control(settings, world, stop),
             Watch(world).run(stop),
             erasing.run(stop),
+            replaying.run(stop),
             _every(_CONFIG_S, stop, refresh),
             _publish("control", settings, watcher, facts, stop),
         )

@@ -97,7 +97,7 @@ class Samples:
                 reason=result.reason,
                 detail=result.detail,
                 next_attempt_ms=due_ms,
-                replay_id="",
+                replay_id=record.replay_id if isinstance(record, LedgerEntry) else "",
                 sampling=kept,
                 request=None if exchange is None else exchange.request,
                 response=None if exchange is None else exchange.response,

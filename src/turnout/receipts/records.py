@@ -28,7 +28,8 @@ class Registered(msgspec.Struct, frozen=True):
 class LedgerEntry(msgspec.Struct, frozen=True):
     """One event waiting for its next attempt. `attempts` have been made; `first_ms` is 0 before the first.
 
-    `due_ms` is None while it waits behind an earlier event of its user.
+    `due_ms` is None while it waits behind an earlier event of its user. `replay_id` is the job that put it here, if one
+    did.
     """
 
     offset: int
@@ -44,6 +45,7 @@ class LedgerEntry(msgspec.Struct, frozen=True):
     detail: str = ""
     seq: int = 0
     source: str = ""
+    replay_id: str = ""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -128,7 +130,7 @@ def given_up(entry: LedgerEntry, reason: str, now_ms: int) -> Settlement:
     return Settlement(entry=entry, attempts=entry.attempts, at_ms=now_ms, code=Code.ERROR, dead=letter)
 
 
-def replayed(letter: DeadLetter, now_ms: int) -> LedgerEntry:
+def replayed(letter: DeadLetter, now_ms: int, replay_id: str) -> LedgerEntry:
     """The ledger entry of a dead letter that is to be tried again from the beginning, at once."""
     return LedgerEntry(
         letter.offset,
@@ -142,4 +144,5 @@ def replayed(letter: DeadLetter, now_ms: int) -> LedgerEntry:
         due_ms=now_ms,
         reason=REPLAY,
         source=letter.source,
+        replay_id=replay_id,
     )

@@ -80,6 +80,10 @@ INSERT INTO indexed SELECT coalesce(max(next), 0)
 CREATE TABLE attempts (seq INTEGER PRIMARY KEY AUTOINCREMENT, total INTEGER NOT NULL, body BLOB NOT NULL)
 """,
     "dead_reason": "CREATE INDEX dead_reason ON dead (destination, code, reason, died_ms, offset)",
+    "ledger_replay": """
+ALTER TABLE ledger ADD COLUMN replay_id TEXT NOT NULL DEFAULT '';
+CREATE INDEX ledger_replay ON ledger (replay_id) WHERE replay_id<>''
+""",
     "erased": "CREATE TABLE erased (offset INTEGER PRIMARY KEY)",
 }
 """Came within format 1, each behind the name of a table or index that tells whether it is there.

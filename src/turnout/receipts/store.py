@@ -279,10 +279,11 @@ class Store:
                 return
             offset, died_ms = rows[-1][0], rows[-1][10]
 
-    def replay(self, destination: int, letters: Iterable[DeadLetter], now_ms: int) -> int:
+    def replay(self, destination: int, letters: Iterable[DeadLetter], now_ms: int, replay_id: str = "") -> int:
         """Put dead letters back into the ledger, due now; gives how many. Safe while the worker runs.
 
-        None is moved if the destination is removed: nobody would try them again.
+        Their attempts are marked with `replay_id`. A letter that has died again since it was read is left alone. None
+        is moved if the destination is removed: nobody would try them again.
         """
         moved: list[DeadLetter] = []
         with self.transaction():
@@ -290,11 +291,11 @@ class Store:
             if self.db.execute(sql, (destination,)).fetchone() is None:
                 return 0
             for letter in letters:
-                values = (destination, letter.offset)
-                if self.db.execute("DELETE FROM dead WHERE destination=? AND offset=?", values).rowcount:
+                values = (destination, letter.offset, letter.died_ms)
+                if self.db.execute("DELETE FROM dead WHERE destination=? AND offset=? AND died_ms=?", values).rowcount:
                     moved.append(letter)
                     self._change(destination, letter.offset, letter.code, Code.PENDING)
-                    self._insert_ledger(destination, [replayed(letter, now_ms)])
+                    self._insert_ledger(destination, [replayed(letter, now_ms, replay_id)])
             self.count(destination, {DEAD: -len(moved)})
             self.tally.move(destination, moved_by_replay(moved))
         return len(moved)
@@ -355,11 +356,11 @@ class Store:
     def _insert_ledger(self, destination: int, entries: Sequence[LedgerEntry]) -> None:
         self.db.executemany(
             "INSERT INTO ledger (destination, offset, event_id, name, payload, user_key, received_ms, attempts,"
-            " first_ms, due_ms, reason, detail, source) VALUES (:destination, :offset, :event_id, :name, :payload,"
-            " :user_key, :received_ms, :attempts, :first_ms, CASE WHEN :user_key<>''"
+            " first_ms, due_ms, reason, detail, source, replay_id) VALUES (:destination, :offset, :event_id, :name,"
+            " :payload, :user_key, :received_ms, :attempts, :first_ms, CASE WHEN :user_key<>''"
             " AND (SELECT ordered FROM destinations WHERE id=:destination)"
             " AND EXISTS (SELECT 1 FROM ledger WHERE destination=:destination AND user_key=:user_key)"
-            " THEN NULL ELSE :due_ms END, :reason, :detail, :source)",
+            " THEN NULL ELSE :due_ms END, :reason, :detail, :source, :replay_id)",
             [{**msgspec.structs.asdict(entry), "destination": destination} for entry in entries],
         )
 
@@ -378,7 +379,7 @@ class Store:
         """Entries of a destination that meet a condition in SQL."""
         rows = self._rows(
             "SELECT offset, event_id, name, payload, user_key, received_ms, attempts, first_ms, due_ms, reason,"
-            f" detail, seq, source FROM ledger WHERE destination=? {where}",
+            f" detail, seq, source, replay_id FROM ledger WHERE destination=? {where}",
             *(destination, *values),
         )
         return [LedgerEntry(*row) for row in rows]

@@ -86,6 +86,37 @@ erasures = Table(
 )
 """`person` is emptied when an erasure is done."""
 
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("site", String(64), nullable=False),
+    Column("destinations", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("rate_per_second", Integer, nullable=False),
+    Column("matched", Integer, nullable=False),
+    Column("replayable", Integer, nullable=False),
+    Column("expired", Integer, nullable=False),
+    Column("skipped_delivered", Integer, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("finished_ms", BigInteger),
+    Column("trouble", Text, nullable=False),
+)
+"""`destinations` are references with spaces between. What was searched for is not kept: it may tell of a person."""
+
+replay_items = Table(
+    "replay_items",
+    metadata,
+    Column("replay", String(64), primary_key=True),
+    Column("destination", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_id", Text, nullable=False),
+    Column("died_ms", BigInteger, nullable=False),
+    Column("status", String(16), nullable=False),
+    Index("replay_items_status", "replay", "status"),
+)
+"""`destination` is its number in the receipts."""
+
 integrations = Table(
     "integrations",
     metadata,

@@ -67,7 +67,10 @@ KINDS: Mapping[int, Kind] = {
     403: Kind("forbidden", "The token does not allow this", ("SITE_ACCESS_FORBIDDEN", "MISSING_SCOPE")),
     404: Kind("not-found", "There is nothing here", ("NOT_FOUND",)),
     405: Kind("method-not-allowed", "This can't be done here", ("METHOD_NOT_ALLOWED",)),
-    409: Kind("conflict", "This does not go together with what there is", ("CONFLICT", "ALREADY_EXISTS")),
+    409: Kind(
+        "conflict", "This does not go together with what there is", ("CONFLICT", "ALREADY_EXISTS", "REPLAY_RUNNING")
+    ),
+    410: Kind("gone", "It is not there any more", ("PAYLOAD_EXPIRED",)),
     412: Kind("precondition-failed", "It was changed in the meantime", ("ETAG_MISMATCH",)),
     413: Kind("too-large", "The body is too large", ("PAYLOAD_TOO_LARGE",)),
     415: Kind("unsupported-media-type", "The body is not JSON", ("UNSUPPORTED_HEADER",)),

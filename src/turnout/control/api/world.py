@@ -13,6 +13,7 @@ from turnout.control.configuration.secrets import Secrets
 from turnout.control.configuration.store import Configurations
 from turnout.control.erasure.jobs import Erasures
 from turnout.control.inspector.inspector import Inspector
+from turnout.control.replay.jobs import Replays
 from turnout.log.interface import Log
 from turnout.model.clock import Clock, now_ms
 from turnout.model.config import Destination, Snapshot, Source
@@ -53,6 +54,7 @@ class World:
         secrets = Secrets(settings.secret_key_path)
         self.configurations = Configurations(settings.data_dir, self.database, os.environ, secrets)
         self.erasures = Erasures(self.database)
+        self.replays = Replays(self.database)
         secrets = Secrets(settings.secret_key_path)
         self.configurations = Configurations(settings.data_dir, self.database, os.environ, secrets)
         self.inspector = Inspector(settings)
