@@ -1,4 +1,4 @@
-"""Replays on a running server (`config-api.md` C6, D11): counted right, sent once, followed to the end, killed or not."""
+"""Replays on a running server (`config-api.md` C6, D11): counted right, sent once, followed to the end; killed, too."""
 
 import random
 import time
