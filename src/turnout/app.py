@@ -199,6 +199,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         found.cleansing = {" ".join(rule): n for rule, n in tally.hits.items()}
         found.enrichments = {f"{site} {status} {label}": n for (site, label, status), n in tally.enrichments.items()}
         found.cleansing_warnings = {" ".join(rule): n for rule, n in tally.warnings.items()}
+        found.attempts_lost = deliverer.attempts_lost()
         found.destinations = deliverer.facts()
         for ref, figures in found.destinations.items():
             figures.mapping_warnings = mapping_warnings[ref]

@@ -76,6 +76,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     mail_from: Annotated[str, _about("The address that mails come from.")] = ""
+    delivery_empty_404: Annotated[
+        Literal["on", "off"],
+        _about("Whether the documented operations on delivery answer 404 where there is nothing; off: zeros."),
+    ] = "on"
     public_url: Annotated[
         str, _about("Where people reach the control port; links in messages begin with it. Empty: no links.")
     ] = ""

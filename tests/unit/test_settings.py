@@ -22,6 +22,7 @@ def test_every_setting_is_described_and_read_from_its_variable() -> None:
     special = {
         "egress_private": "deny",
         "proxy_protocol": "on",
+        "delivery_empty_404": "off",
         "trusted_proxies": "::1",
         "gateway_prefixes": "/m",
         "smtp": "smtp://mail.example.org",

@@ -42,6 +42,8 @@ class _Collected(Collector):
             yield from _cleansing(worker)
             yield _enriching(worker)
             yield from _delivering(worker.destinations)
+            text = "Attempts that the inspector read too late"
+            yield _counter("turnout_inspector_attempts_lost", text, [], [([], worker.attempts_lost)])
         if (control := status.processes.get("control")) is not None:
             lag = control.inspector_lag
             yield _gauge("turnout_inspector_lag_events", "Events that the inspector has not looked at", [], [([], lag)])

@@ -66,6 +66,7 @@ class Deliverer:
         self._keepers: dict[str, Keeper] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._committed = -1
+        self._lost = 0
         self._hindrances: dict[str, str] = {}
         self._changed = asyncio.Event()
         self._stop = asyncio.Event()
@@ -118,6 +119,12 @@ class Deliverer:
             return {ref: self._facts(ref, number, max(0, end - cursor)) for ref, (number, cursor) in known.items()}
         except ReceiptsUnavailableError as error:
             return {ref: DestinationFacts(trouble=str(error)) for ref in self._wanted}
+
+    def attempts_lost(self) -> int:
+        """Attempts that nobody read in time; what was known last while the receipts can't be read."""
+        with contextlib.suppress(ReceiptsUnavailableError):
+            self._lost = self._store.attempts_lost()
+        return self._lost
 
     def _facts(self, ref: str, number: int, lag: int) -> DestinationFacts:
         figures = self._store.figures(number)

@@ -60,6 +60,8 @@ class Facts(msgspec.Struct, kw_only=True):
     """Appends to the log by upper bound of their duration (s)."""
     lag: int = 0
     damage: list[str] = []
+    attempts_lost: int = 0
+    """Attempts that were to be shown, but nobody read them in time; since the receipts exist."""
     inspector_lag: int = 0
     """Events that the inspector has not looked at yet."""
     inspector_trouble: str = ""

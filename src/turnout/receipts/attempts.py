@@ -5,7 +5,6 @@ reads them takes note of the last one it has stored, then lets it be forgotten. 
 """
 
 from turnout.model.attempt import Attempt, decode_attempt
-from turnout.receipts.schema import LOST
 from turnout.receipts.store import PORTION, Store
 
 
@@ -22,12 +21,6 @@ def forget(store: Store, up_to: int) -> None:
         with store.transaction():
             sql = "DELETE FROM attempts WHERE seq IN (SELECT seq FROM attempts WHERE seq<=? ORDER BY seq LIMIT ?)"
             gone = store.db.execute(sql, (up_to, PORTION)).rowcount
-
-
-def lost(store: Store) -> int:
-    """How many attempts nobody read in time. Raises `sqlite3.Error`."""
-    row = store.db.execute("SELECT n FROM counters WHERE destination=0 AND code=?", (LOST,)).fetchone()
-    return row[0] if row is not None else 0
 
 
 def last(store: Store) -> int:

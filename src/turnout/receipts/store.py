@@ -250,6 +250,12 @@ class Store:
         attempts, dead = found.pop(ATTEMPTS, 0), found.pop(DEAD, 0)
         return Figures({Code(code): n for code, n in found.items()}, attempts, dead)
 
+    def attempts_lost(self) -> int:
+        """How many attempts were to be shown, but nobody read them in time."""
+        row = next(self._rows("SELECT n FROM counters WHERE destination=0 AND code=?", LOST), (0,))
+        count: int = row[0]
+        return count
+
     def dead_size(self, destination: int) -> int:
         """How many dead letters there are, counted from the rows."""
         size: int = next(self._rows("SELECT count(*) FROM dead WHERE destination=?", destination))[0]

@@ -36,6 +36,7 @@ def status() -> Status:
         lag=8,
         events={"29/shop invalid_accepted": 6},
         cleansing={"29 Old orders": 5},
+        attempts_lost=4,
         cleansing_warnings={"29 Old orders": 3},
         destinations={
             "29/orders": DestinationFacts(
@@ -113,6 +114,7 @@ def test_every_figure_is_there() -> None:
         (figure("turnout_filtered_events", destination="29/orders", reason="consent"), 3),
         (figure("turnout_filtered_events", destination="29/orders", reason="condition"), 1),
         (figure("turnout_filter_failures_total", destination="29/orders"), 1),
+        (figure("turnout_inspector_attempts_lost_total"), 4),
     ]
     assert [found for found, _ in expected] == [wanted for _, wanted in expected]
 

@@ -3,11 +3,15 @@
 import ast
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 import turnout
 from turnout.control.api.checking import read_query
+from turnout.control.api.delivery_figures import require_data
+from turnout.control.api.operation import AnyCall
 from turnout.control.api.periods import DAY_MS, HOUR_MS, MINUTE_MS, Period, Span, bucket_of, buckets, span_of
 from turnout.control.api.problems import ApiError
 from turnout.control.delivery import hints
@@ -16,6 +20,7 @@ from turnout.control.delivery.issues import Issue, destination_of, issue_id, iss
 from turnout.control.delivery.sums import Sums, change, points, rounded, weather
 from turnout.model.outcome import Code
 from turnout.receipts.figures import Delivered
+from turnout.settings import Settings
 
 NOW = 1_772_365_210_002
 
@@ -120,6 +125,18 @@ def test_the_id_of_an_issue_names_its_destination_and_fits_into_a_path() -> None
     assert issue_id(31, Code.ERROR, "x y") != issue_id(31, Code.ERROR, "x_y") != issue_id(31, Code.REJECTED, "x_y")
     assert issue_id(31, Code.ERROR, "502_bad_gateway").startswith("iss_31_e_502_bad_gateway_")
     assert [destination_of(text) for text in ("", "iss_1", "iss_x_e_y_00000000", "iss_1_z_y_00000000")] == [None] * 4
+
+
+def test_where_there_is_nothing_the_documented_operations_say_so_or_count_zero_as_set() -> None:
+    def asked(setting: str, there: bool) -> None:
+        settings = Settings(delivery_empty_404=setting)  # type: ignore[arg-type] # one of its words
+        require_data(cast("AnyCall", SimpleNamespace(world=SimpleNamespace(settings=settings))), there)
+
+    asked("on", True)
+    asked("off", False)
+    with pytest.raises(ApiError) as found:
+        asked("on", False)
+    assert (found.value.status, str(found.value)) == (404, "No data found")
 
 
 def span(**pairs: str) -> Span:

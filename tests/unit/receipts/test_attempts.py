@@ -12,7 +12,7 @@ from tests.unit.receipts.making import NOW, REF, step
 from turnout.model.attempt import Answer, Attempt, Sent, encode_attempt
 from turnout.model.outcome import Code
 from turnout.receipts import queue
-from turnout.receipts.attempts import forget, lost, read
+from turnout.receipts.attempts import forget, read
 from turnout.receipts.store import Store
 
 
@@ -86,4 +86,4 @@ def test_when_nobody_reads_the_oldest_go_and_are_counted(store: Store, bound: st
     left = offsets(store)
     assert left == list(range(11 - len(left), 11))
     assert kept <= len(left) <= kept + 2
-    assert lost(store) == 11 - len(left)
+    assert store.attempts_lost() == 11 - len(left)

@@ -49,6 +49,12 @@ def the_place(call: AnyCall, store: Store) -> Place:
     return found
 
 
+def require_data(call: AnyCall, there: bool) -> None:
+    """Raise `ApiError` 404 where there is none, unless the settings want zeros instead."""
+    if not there and call.world.settings.delivery_empty_404 == "on":
+        raise not_found(NO_DATA)
+
+
 def summed(rows: Iterable[Delivered]) -> Sums:
     """All together."""
     codes: Counter[Code] = Counter()

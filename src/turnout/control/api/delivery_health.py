@@ -1,6 +1,6 @@
 """How one destination does, in the documented shape (`config-api.md` A3, with the additions of C5).
 
-Both operations answer 404 "No data found" for a period without figures, as documented.
+Both operations answer 404 "No data found" for a period without figures, as documented (`delivery_empty_404`).
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,10 @@ import msgspec
 from msgspec import Meta
 
 from turnout.control.api import delivery_figures
-from turnout.control.api.delivery_figures import NO_DATA, Place, by_bucket, summed, the_place
+from turnout.control.api.delivery_figures import Place, by_bucket, require_data, summed, the_place
 from turnout.control.api.documents import Nothing, Resource, Single
 from turnout.control.api.operation import Call, operation
 from turnout.control.api.periods import DAY_MS, Period, Span, bucket_of, buckets, span_of
-from turnout.control.api.problems import not_found
 from turnout.control.delivery.sums import FILTERED, OTHERWISE_FILTERED, Sums, change
 from turnout.model.outcome import Code
 from turnout.receipts.figures import delivered
@@ -114,8 +113,7 @@ def get_health(call: Call[PeriodQuery, Nothing]) -> Single[HealthAttributes]:
     with call.world.receipts() as store:
         place = the_place(call, store)
         now, before = (_sums(store, place, one) for one in (span, span.earlier(span.length_ms)))
-        if not now.offered:
-            raise not_found(NO_DATA)
+        require_data(call, now.offered > 0)
         month = Span(call.now_ms - _TREND_DAYS * DAY_MS, call.now_ms)
         days = by_bucket(delivered(store, *month, DAY_MS, [place.number]))
 
@@ -149,8 +147,7 @@ def get_trend(call: Call[TrendQuery, Nothing]) -> Single[TrendAttributes]:
     with call.world.receipts() as store:
         place = the_place(call, store)
         sums = by_bucket(delivered(store, *span, bucket_ms, [place.number]))
-    if not sums:
-        raise not_found(NO_DATA)
+    require_data(call, bool(sums))
     columns: dict[str, Sequence[Code]] = {"success": SUCCESS, "fail": FAIL}
     if call.query.columns == "all":
         columns |= {"filtered": (*FILTERED, *OTHERWISE_FILTERED), "pending": (Code.PENDING,)}

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from turnout.control.api import integrations
-from turnout.control.api.delivery_figures import NO_DATA, Place, places, the_place
+from turnout.control.api.delivery_figures import NO_DATA, Place, places, require_data, the_place
 from turnout.control.api.delivery_health import Granularity
 from turnout.control.api.documents import Listing, Nothing, Relationship, Resource, Single, moment
 from turnout.control.api.inspector_records import request_shown, response_shown
@@ -153,8 +153,7 @@ def get_issues(call: Call[IssuesQuery, Nothing]) -> Single[DocumentedIssues]:
             ]
             for kind in ("error", "rejected")
         }
-    if not any(shown.values()):
-        raise not_found(NO_DATA)
+    require_data(call, any(shown.values()))
     attributes = DocumentedIssues(connector_type=place.type, error=shown["error"], rejected=shown["rejected"])
     return Single(Resource(type="delivery/issue", id=place.id, attributes=attributes))
 
