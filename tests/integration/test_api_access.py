@@ -139,3 +139,28 @@ def test_the_catalogues_say_what_can_be_set_and_what_is_secret(server: Server, a
     assert {name for name, one in members.items() if one.get("writeOnly")} == {"headers", "secret"}
     (category,) = items(at(webhook, "relationships", "categories", "data"))
     assert category["id"] in {one["id"] for one in items(reply["included"])}
+
+
+def test_the_whole_configuration_is_for_who_may_see_all_sites_in_it(server: Server, admin: str) -> None:
+    both = token_for(server, "admin", "29", "31")
+    for path in ("configuration", "configuration/versions", "configuration/versions/1"):
+        assert call(server, "GET", f"/v2/29/{path}", both).status == 200
+        assert call(server, "GET", f"/v2/29/{path}", admin).status == 404
+    body = {"data": {"attributes": {"text": "sites: {}"}}}
+    assert call(server, "POST", "/v2/29/configuration", admin, body).status == 404
+    assert call(server, "POST", "/v2/29/configuration", both, body).status == 422
+
+
+def test_a_change_at_one_site_touches_and_tells_nothing_of_another(server: Server, admin: str) -> None:
+    body = {"data": {"attributes": {"label": "other", "template": "server"}}}
+    made = call(server, "POST", "/v2/29/sources", admin, body)
+    assert (made.status, at(made.json, "data", "attributes", "name")) == (201, "other")
+    theirs = items(call(server, "GET", "/v2/31/sources", token_for(server, "admin", "31")).json["data"])
+    assert [at(one, "attributes", "label") for one in theirs] == ["other"]
+    for method in ("GET", "PATCH", "DELETE"):
+        path = f"/v2/29/sources/{theirs[0]['id']}"
+        reply = call(server, method, path, admin, body if method == "PATCH" else None)
+        assert (reply.status, reply.json["detail"]) == (404, "there is no source with this id")
+    link = {"data": [{"type": "integrations", "id": str(theirs[0]["id"])}]}
+    archive = items(call(server, "GET", "/v2/29/destinations", admin).json["data"])[0]["id"]
+    assert call(server, "POST", f"/v2/29/destinations/{archive}/relationships/sources", admin, link).status == 422

@@ -198,6 +198,11 @@ def test_what_was_changed_in_the_meantime_is_not_changed_again(api: Api, token: 
     assert api.answer(delete_thing, request(token, if_match="*")).status == 404
 
 
+def test_a_condition_that_can_not_be_kept_is_not_passed_over(api: Api, token: str) -> None:
+    refused = api.answer(create_thing, request(token, body={"size": 5}, if_match="*"))
+    assert (refused.status, codes(refused), len(THINGS)) == (400, ["INVALID_PARAMETER"], 1)
+
+
 def test_of_changes_at_the_same_moment_one_is_done(api: Api, token: str) -> None:
     etag = api.answer(get_thing, request(token)).headers["ETag"]
     asked = [request(token, body=sized(size), if_match=etag) for size in range(2, 10)]

@@ -160,8 +160,10 @@ class Api:
 
     def _changed(self, operation: Operation, call: AnyCall, request: Request) -> Answer:
         """The answer of an operation that changes something."""
-        twin = self._twins.get(operation.path)
-        if twin is None or operation.method == "POST":
+        twin = self._twins.get(operation.path) if operation.method != "POST" else None
+        if twin is None:
+            if "if-match" in request.headers:
+                raise failure(400, "INVALID_PARAMETER", "If-Match can't be kept here: use the path of the resource")
             return _success(operation, call, request)
         with self._changing:
             wanted = request.headers.get("if-match")

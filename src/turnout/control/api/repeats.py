@@ -7,16 +7,18 @@ it is sealed with what only the asker has: the key and the token.
 
 import hashlib
 import threading
+from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from turnout.control.access.database import Database
 from turnout.control.access.tables import repeatable
 from turnout.control.api.problems import ApiError, Fault, failure
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEPT_MS = 86_400_000
 _LONGEST = 255
@@ -88,7 +90,7 @@ class Repeats:
                 if answer is None:
                     connection.execute(delete(repeatable).where(row))
                 else:
-                    sealed = AESGCM(claim.seal).encrypt(_NONCE, msgspec.msgpack.encode(answer), None)
+                    sealed = _cipher(claim).encrypt(_NONCE, msgspec.msgpack.encode(answer), None)
                     connection.execute(update(repeatable).where(row).values(answer=sealed))
         finally:
             with self._lock:
@@ -113,8 +115,16 @@ class Repeats:
 
 
 def _opened(claim: Claim, sealed: bytes) -> Answer:
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as below
+
     try:
-        answer = msgspec.msgpack.decode(AESGCM(claim.seal).decrypt(_NONCE, sealed, None), type=Answer)
+        answer = msgspec.msgpack.decode(_cipher(claim).decrypt(_NONCE, sealed, None), type=Answer)
     except (InvalidTag, msgspec.MsgspecError) as error:
         raise failure(409, "CONFLICT", "the answer to this Idempotency-Key can't be read any more") from error
     return msgspec.structs.replace(answer, headers={**answer.headers, "Idempotency-Replayed": "true"})
+
+
+def _cipher(claim: Claim) -> "AESGCM":
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - megabytes, for few requests
+
+    return AESGCM(claim.seal)
