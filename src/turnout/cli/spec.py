@@ -10,7 +10,7 @@ import typer
 
 from turnout.cli.options import Data, Json, existing, opened, since_ms
 from turnout.cli.output import FAILED, OK, exit_codes, fail, print_json, progress, say
-from turnout.cli.try_event import load
+from turnout.cli.try_event import load, read
 from turnout.log.interface import Log
 from turnout.model.clock import now_ms
 from turnout.model.config import Snapshot
@@ -35,6 +35,7 @@ def add(app: typer.Typer) -> None:
     commands = typer.Typer(no_args_is_help=True, help="What the events of a site must look like.")
     commands.command(epilog=exit_codes("there is nothing to propose, or it was accepted", "there is a proposal"))(infer)
     commands.command(epilog=exit_codes("done"))(export)
+    commands.command("import", epilog=exit_codes("done"))(import_)
     app.add_typer(commands, name="spec", epilog=exit_codes("done", "there is a proposal"))
 
 
@@ -76,19 +77,58 @@ def infer(
         if not json:
             say("turnout spec infer --accept writes it into the configuration; --json shows it")
         raise SystemExit(FAILED)
-    write(wanted, proposed, data, config, "inferred from events")
+    write(wanted, written(proposed), data, config, "inferred from events")
 
 
-def export(site: Site = None, config: Config = None, data: Data = None) -> None:
-    """Print the specification of a site as the configuration has it."""
-    from turnout.control.configuration.render import block  # noqa: PLC0415 - YAML
+def export(
+    site: Site = None,
+    json_schema: Annotated[bool, typer.Option("--json-schema", help="As JSON Schema, for any validator.")] = False,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Print the specification of a site as the configuration has it, or as JSON Schema."""
+    from turnout.specification.jsonschema import exported  # noqa: PLC0415 - the standard catalogue
 
     snapshot = load(config, data)
-    fields = written(snapshot.specifications.get(_site(snapshot, site), Specification()))
+    wanted = _site(snapshot, site)
+    specification = snapshot.specifications.get(wanted, Specification())
+    if json_schema:
+        print_json(exported(specification, f"Events of site {wanted}"))
+    else:
+        _print(written(specification))
+
+
+def import_(
+    file: Annotated[str, typer.Argument(help="A file with JSON Schema; - for standard input.")],
+    site: Site = None,
+    accept: Accept = False,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Read a specification from JSON Schema, and print it as the configuration would have it.
+
+    It is what `turnout spec export --json-schema` wrote, or any document with a schema for each event, in which
+    `event_name` is a constant. With --accept it takes the place of the site's present specification.
+    """
+    from turnout.specification.jsonschema import imported  # noqa: PLC0415 - the standard catalogue
+
+    try:
+        fields = imported(msgspec.json.decode(read(file), type=dict[str, object]))
+    except (ValueError, UnicodeDecodeError, RecursionError) as error:
+        fail(f"{file} is no JSON Schema of events: {error}")
+    if accept:
+        write(_site(load(config, data), site), fields, data, config, "imported from JSON Schema")
+    else:
+        _print(fields)
+
+
+def _print(fields: dict[str, object]) -> None:
+    from turnout.control.configuration.render import block  # noqa: PLC0415 - YAML
+
     typer.echo(block({"specification": fields}, 0, "\n") if fields else "specification: {}")
 
 
-def write(site: str, specification: Specification, data: str | None, config: Path | None, note: str) -> None:
+def write(site: str, fields: dict[str, object], data: str | None, config: Path | None, note: str) -> None:
     """Make it the specification of the applied configuration; ends the command if another one was asked about."""
     from turnout.cli import versions  # noqa: PLC0415 - SQLAlchemy
 
@@ -96,9 +136,7 @@ def write(site: str, specification: Specification, data: str | None, config: Pat
         fail("--accept changes the applied configuration: leave --config out, or copy what --json shows")
     path = ("sites", site, "specification")
     with versions.opened(existing(data)) as kept:
-        version = kept.edit(
-            versions.author(), "cli", now_ms(), lambda editor: editor.set(path, written(specification)), note=note
-        )
+        version = kept.edit(versions.author(), "cli", now_ms(), lambda editor: editor.set(path, fields), note=note)
     say(f"accepted: configuration {version.hash}; a running server follows within a second")
 
 
