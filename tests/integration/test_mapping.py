@@ -104,6 +104,7 @@ def test_what_is_not_sent_has_an_outcome_that_says_why(server: Server, receiver:
         "mapping_error",
         "incomplete",
     )
+    assert [fate(server, one, "crm")["attempts"] for one in ("m-2", "m-3", "m-4", "m-5")] == [0, 0, 0, 1]
     assert not any(of(receiver, "crm", one) for one in ("m-2", "m-3", "m-4"))
     assert "doubled" not in json.loads(of(receiver, "crm", "m-5")[0].body)
     metric = 'turnout_mapping_warnings_total{destination="29/crm"} 1.0'

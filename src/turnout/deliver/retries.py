@@ -78,7 +78,7 @@ class Retries:
             now_ms = outlet.clock()
             made = 0 if probe and not outlet.breaker.closed else 1
             for entry, result in zip(sending, tried.results, strict=True):
-                settlement = outlet.settlement(entry, result, entry.attempts + made, now_ms)
+                settlement = outlet.settlement(entry, result, entry.attempts + (made if result.asked else 0), now_ms)
                 settlements.append(settlement)
                 shown += outlet.samples.settled(settlement, entry, tried, result)
         await outlet.keep(lambda: outlet.store.settle(outlet.id, settlements, shown))

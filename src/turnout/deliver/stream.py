@@ -162,7 +162,7 @@ class Stream:
         tried = await outlet.send([item.record for item in chunk], contents)
         outlet.judge(tried.results)
         now_ms = outlet.clock()
-        current.step.attempts += len(chunk)
+        current.step.attempts += sum(result.asked for result in tried.results)
         samples, shown = outlet.samples, current.step.shown
         for item, result in zip(chunk, tried.results, strict=True):
             if result.kind != "delivered":
@@ -175,7 +175,7 @@ class Stream:
     def _not_delivered(self, current: _Pass, item: _Item, result: Result, now_ms: int) -> Settlement:
         """Into the ledger, into the dead letters, or filtered."""
         entry = _entry(item, 1, now_ms, now_ms, result.reason, result.detail)
-        settled = self._outlet.settlement(entry, result, 1, now_ms)
+        settled = self._outlet.settlement(entry, result, int(result.asked), now_ms)
         if settled.code is None:
             item.codes[item.position] = Code.PENDING
             current.step.ledger.append(_entry(item, 1, now_ms, settled.due_ms, result.reason, result.detail))
