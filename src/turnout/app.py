@@ -48,6 +48,7 @@ from turnout.settings import Settings, address
 
 if TYPE_CHECKING:
     from turnout.judge import Judged
+    from turnout.model.person import Person
 
 GROUPS = {ACCEPTED: ["process"], PROCESSED: ["deliver"]}
 _FACTS_S = 0.5
@@ -247,7 +248,7 @@ async def run_control(settings: Settings, stop: asyncio.Event) -> None:
         found.inspector_lag, found.inspector_trouble = keeper.lag, keeper.trouble
 
     replaying = ReplayWorker(world.replays, world.receipts, world.snapshot, now_ms)
-    erasing = ErasureWorker(world.erasures, world.events, world.inspector, world.snapshot, now_ms)
+    erasing = ErasureWorker(world.erasures, world.events, world.inspector, _entries(settings), world.snapshot, now_ms)
     with keeper.at_work():
         await asyncio.gather(
             serve_control(settings, world, stop),
@@ -265,6 +266,20 @@ RUN: dict[str, Callable[[Settings, asyncio.Event], Coroutine[object, object, Non
     "worker": run_worker,
     "control": run_control,
 }
+
+
+def _entries(settings: Settings) -> "Callable[[str, Person, bool], int]":
+    """For erasures: what data stores have of somebody."""
+
+    def erase(site: str, person: "Person", dry_run: bool) -> int:
+        from turnout.process.enrichment.shelf import Shelf  # noqa: PLC0415 - only when somebody is erased
+
+        if not settings.stores_path.exists():
+            return 0
+        with contextlib.closing(Shelf(settings.stores_path, Secrets(settings.secret_key_path))) as shelf:
+            return shelf.erase(site, person.keys, person.matcher(), dry_run=dry_run)
+
+    return erase
 
 
 def _judge(snapshot: Snapshot, source: Source, body: bytes, now_ms: int) -> "tuple[int, list[Judged]]":

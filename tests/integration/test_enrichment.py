@@ -92,3 +92,16 @@ def test_figures_tell_what_enrichments_came_to(server: Server) -> None:
         lambda: b'turnout_enrichments_total{rule="Cart",site="29",status="failed"}' in server.get("/metrics")[1],
         "the figures to tell",
     )
+
+
+def test_who_is_erased_is_erased_from_stores_too(server: Server) -> None:
+    for who in ("cleo", "dave"):
+        send(server, f"cart-{who}", "add_to_cart", user={"id": who, "consent_categories": ["3"]}, items=[{"id": "1"}])
+        arrived(server, f"cart-{who}")
+    ran = server.run("erase", "--site", "29", "--user-id", "cleo", "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["receipt"]["erased"]["data_stores"] == 1
+    for who in ("cleo", "dave"):
+        send(server, f"buy-{who}", "purchase", user={"id": who})
+    assert "items" not in arrived(server, "buy-cleo")
+    assert arrived(server, "buy-dave")["items"] == [{"id": "1"}]

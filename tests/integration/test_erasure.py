@@ -99,7 +99,7 @@ def test_not_a_byte_is_left_and_others_stay_as_they_are(scene: Scene) -> None:
     until(lambda: scene.settled(6), "all events to be tried everywhere")
     others = of_others(scene, hers)
     assert scene.traces()
-    counts = {"accepted": 6, "processed": 6, "retry_ledger": 4, "dead_letters": 4}
+    counts = {"accepted": 6, "processed": 6, "retry_ledger": 4, "dead_letters": 4, "data_stores": 0}
     person = ("--user-id", ANA, "--email", MAIL)
     dry = scene.erase(*person, "--dry-run")
     assert (at(dry, "state"), at(dry, "receipt", "erased")) == ("completed", counts)

@@ -38,6 +38,11 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     emails: tuple[str, ...] = ()
     visitors: tuple[str, ...] = ()
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All ids and addresses, as they were given."""
+        return (*self.user_ids, *self.anonymous_ids, *self.emails, *self.visitors)
+
     def matcher(self) -> Callable[[Mapping[str, object]], bool]:
         """Whether an event is this person's: a function, because it is made once for many."""
         users, emails = _forms(self.user_ids), _forms(map(_address, self.emails))

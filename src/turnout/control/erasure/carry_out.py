@@ -26,6 +26,8 @@ _POLL_S = 0.05
 _PATIENCE_S = 60.0
 _TRIES = 100
 Note = Callable[[Person, Receipt], None]
+Entries = Callable[[str, Person, bool], int]
+"""Removes what the data stores of a site have of a person, for good, or only counts it (True); gives how many."""
 
 
 class Task:
@@ -36,13 +38,14 @@ class Task:
         log: Log,
         store: Store,
         inspector: Inspector,
+        entries: Entries,
         site: str,
         person: Person,
         types: Mapping[str, str],
         stopped: Callable[[], bool],
     ) -> None:
         """`types` has the type of every destination that is configured, by reference."""
-        self._log, self._store, self._inspector, self._site = log, store, inspector, site
+        self._log, self._store, self._inspector, self._entries, self._site = log, store, inspector, entries, site
         self._types, self._stopped = types, stopped
         self._search = Search(log, site, person, stopped)
 
@@ -51,7 +54,9 @@ class Task:
         self._search.follow_visitors()
         received = self._search.received()
         processed = self._search.processed(received.records)
-        return self._receipt(received, processed, sorted({*processed.new, *self._waiting()}))
+        found = self._receipt(received, processed, sorted({*processed.new, *self._waiting()}))
+        kept = self._entries(self._site, self._search.person, True)
+        return structs.replace(found, erased={**found.erased, "data_stores": kept})
 
     def erase(self, before: Receipt | None, note: Note, now_ms: int) -> Receipt:
         """Erase it. `before` is what was noted when this was begun before; `note` is called before anything is gone."""
@@ -73,10 +78,11 @@ class Task:
         erasure.forget_attempts(self._store, lambda one: one.offset in gone or any(map(self._search.tells, one.texts)))
         self._purge()
         self._log.replace(PROCESSED, processed.records)
+        kept = self._entries(self._site, self._search.person, False)
         shown = self._inspector.erase(
             lambda offset, texts: offset in processed.records or any(map(self._search.tells, texts)), self._site
         )
-        return most(found, structs.replace(found, erased={**found.erased, "inspector": shown}))
+        return most(found, structs.replace(found, erased={**found.erased, "data_stores": kept, "inspector": shown}))
 
     def _receipt(self, received: Findings, processed: Findings, offsets: list[int]) -> Receipt:
         held = [erasure.held(self._store, part) for part in _portions(offsets)]

@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from turnout.control.erasure.carry_out import Task
+from turnout.control.erasure.carry_out import Entries, Task
 from turnout.control.erasure.jobs import Erasure, Erasures
 from turnout.control.erasure.search import InterruptedSearchError
 from turnout.control.inspector.inspector import Inspector
@@ -33,11 +33,12 @@ class ErasureWorker:
         jobs: Erasures,
         events: Callable[[], AbstractContextManager[tuple[Log, Store]]],
         inspector: Inspector,
+        entries: Entries,
         snapshot: Callable[[], Snapshot],
         clock: Clock,
     ) -> None:
         """`events` opens the log and the receipts, for use in a thread."""
-        self._jobs, self._events, self._inspector = jobs, events, inspector
+        self._jobs, self._events, self._inspector, self._entries = jobs, events, inspector, entries
         self._snapshot, self._clock = snapshot, clock
         self._stop = asyncio.Event()
 
@@ -76,7 +77,9 @@ class ErasureWorker:
         if job.person is not None:
             types = {ref: one.type for ref, one in self._snapshot().destinations.items()}
             with self._events() as (stream, store):
-                task = Task(stream, store, self._inspector, job.site, job.person, types, self._stop.is_set)
+                task = Task(
+                    stream, store, self._inspector, self._entries, job.site, job.person, types, self._stop.is_set
+                )
                 note = partial(self._jobs.begun, job.id)
                 receipt = task.count() if job.dry_run else task.erase(receipt, note, self._clock())
         assert receipt is not None, "whom it is about is forgotten after there is a receipt"

@@ -113,7 +113,7 @@ class Shelf:
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"{self._path}: {error}") from error
 
-    def erase(self, site: str, keys: Iterable[str], matches: Callable[[Value], bool]) -> int:
+    def erase(self, site: str, keys: Iterable[str], matches: Callable[[Value], bool], *, dry_run: bool = False) -> int:
         """Remove the entries of a site under these keys, and those whose value matches, for good; gives how many.
 
         What waits for `flush` here or in another process is not seen. Raises as `get` does.
@@ -128,9 +128,10 @@ class Shelf:
                 )
                 if key in digests or matches(_decode(self._decrypted(number, value, (store, key))))
             ]
-            with db:
-                db.executemany("DELETE FROM entries WHERE store=? AND key=?", gone)
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if not dry_run:
+                with db:
+                    db.executemany("DELETE FROM entries WHERE store=? AND key=?", gone)
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"{self._path}: {error}") from error
         return len(gone)
