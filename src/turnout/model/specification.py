@@ -94,11 +94,5 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True):
         """What happens in this environment."""
         return self.actions.get(environment, _DEFAULT)
 
-    @property
-    def personal(self) -> frozenset[str]:
-        """The paths of the properties that tell who a person is."""
-        listed = (self.properties, *(event.properties for event in self.events.values()))
-        return frozenset(path for properties in listed for path, one in properties.items() if one.pii)
-
 
 _DEFAULT = Actions()
