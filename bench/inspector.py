@@ -79,7 +79,7 @@ def cost(samples: int, seconds: int, rate: int = 5_000) -> list[Row]:
 
 def budget(events: int, budget_bytes: int = 64 << 20) -> list[Row]:
     """The most that the files take while four times as much goes through them, as a part of the budget."""
-    row = Row(f"the inspector's files, of a budget of {budget_bytes >> 20} MB", "%", "", 115.0, 105.0, smaller=True)
+    row = Row(f"the inspector's files, of a budget of {budget_bytes >> 20} MB", "%", "", 105.0, 100.0, smaller=True)
     with workplace() as place:
         data = place / "data"
         log = _log(data)

@@ -10,7 +10,7 @@ from turnout.control.inspector.follower import MOST_BEHIND, Follower, entry
 from turnout.control.inspector.incoming import Incoming
 from turnout.control.inspector.inspector import TESTS_KEPT_MS, Inspector
 from turnout.control.inspector.segment import Row, Span
-from turnout.control.inspector.store import Found, Series, within_budget
+from turnout.control.inspector.store import Found, Series
 from turnout.control.inspector.terms import field_term, value_term
 from turnout.log.memory import MemoryLog
 from turnout.model.config import EMPTY, Snapshot
@@ -118,8 +118,8 @@ def test_the_byte_budget_removes_the_oldest_files(tmp_path: Path) -> None:
     for seq in range(0, 30_000, 1000):
         big = b'{"event_name":"search","text":"%s"}' % (b"x" * 1500)
         add(series, *(record(seq + i, normalized=big) for i in range(1000)))
-        within_budget([series], budget)
-        assert series.size() <= budget + (2 << 20)
+        inspector.stay_within_budget()
+        assert series.size() <= budget
     found = seqs(series, limit=1, oldest_first=True)
     assert found > [0]
     assert seqs(series, limit=1) == [29_999]

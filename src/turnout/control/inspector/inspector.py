@@ -12,6 +12,8 @@ from turnout.settings import Settings
 TESTS_KEPT_MS = 86_400_000
 """Records that are kept for their `test_code` alone."""
 _TESTS_EVERY_MS = 3_600_000
+_WRITTEN = 10
+"""So large a part of the budget is for the two files that are being written."""
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 
 
@@ -40,16 +42,20 @@ class Inspector:
         """Held while something is read and not written yet."""
 
     def retain(self, now_ms: int) -> None:
-        """Remove what is too old, or too much. Raises sqlite3.Error, OSError."""
+        """Remove what is too old. Raises sqlite3.Error, OSError."""
         self.incoming.expire(now_ms)
         self.outgoing.expire(now_ms)
-        within_budget([self.incoming, self.outgoing], self._settings.inspector_bytes)
         if now_ms >= self._tests_at_ms:
             self._tests_at_ms = now_ms + _TESTS_EVERY_MS
             self.incoming.erase(
                 lambda document: incoming.decode(document).at_ms < now_ms - TESTS_KEPT_MS,
                 f'"{field_term("sampling", "test_code")}"',
             )
+
+    def stay_within_budget(self) -> None:
+        """Remove the oldest files so that there is room in the budget for those that are written. Raises OSError."""
+        most = self._settings.inspector_bytes
+        within_budget([self.incoming, self.outgoing], most - most // _WRITTEN)
 
     def has_room(self) -> bool:
         """Whether the disk has more left than what is kept free for events."""

@@ -79,6 +79,8 @@ class Keeper:
             return _TROUBLE_S
         with self._inspector.following:
             went_on = any([follower.step(), drain.step()])
+        if went_on:
+            self._inspector.stay_within_budget()
         self._tell("")
         self.lag = follower.lag()
         return 0.0 if went_on else _IDLE_S

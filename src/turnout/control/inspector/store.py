@@ -163,12 +163,10 @@ class Series:
                 return
             self._remove(path)
 
-    def remove_oldest(self) -> bool:
-        """Remove the oldest file, if it is not the only one; whether it did."""
-        files = self.files()
-        if len(files) > 1:
-            segment.remove(files[0])
-        return len(files) > 1
+    def remove_oldest(self) -> None:
+        """Remove the oldest file, which must not be the only one."""
+        oldest, _, *_ = self.files()
+        segment.remove(oldest)
 
     def _remove(self, path: Path) -> None:
         with self._writing:
@@ -248,9 +246,11 @@ class Series:
 def within_budget(series: Sequence[Series], most_bytes: int) -> None:
     """Remove the oldest files of the largest series until all take so much together. Raises OSError."""
     while sum(one.size() for one in series) > most_bytes:
-        largest = max(series, key=Series.size)
-        if not largest.remove_oldest():
+        several = [one for one in series if len(one.files()) > 1]
+        if not several:
             return
+        largest = max(several, key=Series.size)
+        largest.remove_oldest()
         log.info("file of records removed to stay within the budget", direction=largest.direction, budget=most_bytes)
 
 
