@@ -38,8 +38,15 @@ def linkage(made: str) -> Callable[[Mapping[str, str]], object]:
     return lambda known: {"data": [{"type": "integrations", "id": known[made]}]}
 
 
+DEAD = ["dead-0", "dead-1", "dead-2"]
+"""Events that `orders` could not take: at one a second their replay lasts until it is cancelled."""
 FILE = {"label": "x", "template": "file", "settings": {"path": "out/x.ndjson"}}
 STEPS = {
+    "create_replay": Step(
+        "replays.create", resource(destinations=[4], event_ids=DEAD, rate_per_second=1), made="replay_id"
+    ),
+    "change_replay": Step("replays.change", resource(state="cancelled")),
+    "replay_attempt": Step("replays.create"),
     "create_source": Step("sources.create", resource(label="x", template="server"), made="source"),
     "change_source": Step("sources.update", resource(label="y"), path={"id": "source"}),
     "change_source_in_body": Step(
@@ -110,11 +117,10 @@ UNRECORDED = {"validate_payload", "preview_event"}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("recorded") / "data", CONFIG + ORDERS) as running:
-        assert (
-            running.post({"event_name": "x", "context": {"event_id": "dead"}, "user": {"consent_categories": []}})[0]
-            == 200
-        )
-        until(lambda: b'"dead"' in running.run("dead", "list", "--json").stdout, "a dead letter")
+        for event_id in DEAD:
+            event = {"event_name": "x", "context": {"event_id": event_id}, "user": {"consent_categories": []}}
+            assert running.post(event)[0] == 200
+        until(lambda: running.run("dead", "list", "--json").stdout.count(b'"dead-') == len(DEAD), "the dead letters")
         yield running
 
 
@@ -126,7 +132,7 @@ def test_every_operation_that_changes_something_has_a_row() -> None:
 def test_every_operation_that_changes_something_is_recorded(server: Server) -> None:
     admin = token_for(server, "admin", "29")
     numbers = items(call(server, "GET", "/v2/29/destinations", admin).json["data"])
-    known = {"tried": str(numbers[0]["id"])}
+    known = {"tried": str(numbers[0]["id"]), "hit_id": attempt_of(server, admin, DEAD[-1])}
     by_name = {one.name: one for one in OPERATIONS}
     for name, step in STEPS.items():
         before = newest(server, admin)
@@ -143,3 +149,10 @@ def test_every_operation_that_changes_something_is_recorded(server: Server) -> N
 
 def newest(server: Server, token: str) -> dict[str, object]:
     return items(call(server, "GET", "/v2/29/activity-logs?page[size]=1", token).json["data"])[0]
+
+
+def attempt_of(server: Server, token: str, event_id: str) -> str:
+    """The record of an event's attempt, once there is one."""
+    path = f"/v2/29/inspector/outgoing?filter[event_id]={event_id}&filter[status]=error"
+    until(lambda: items(call(server, "GET", path, token).json["data"]), "the attempt's record")
+    return str(items(call(server, "GET", path, token).json["data"])[0]["id"])
