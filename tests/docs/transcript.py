@@ -23,10 +23,11 @@ from tests.docs.pages import ROOT, Block, Remark
 from tests.support.server import free_port
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_OURS = r"(?:tok|key|req|act|dl)_[0-9a-z-]+"
+_OURS = r"(?:tok|key|req|act|dl|ers|rpl|out|in|iss|alh)_[0-9a-z_-]*[0-9][0-9a-z_-]*"
 _VARIES = (
     (_UUID, _UUID),
     (rf"\b{_OURS}", _OURS),
+    (r"\bpage\[after\]=\d+", r"page\[after\]=\d+"),
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", r"\d{4}-\d\d-\d\dT[\d:.]+Z"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"),
     (r"\d\d:\d\d:\d\d", r"\d\d:\d\d:\d\d"),
