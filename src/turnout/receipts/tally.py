@@ -107,20 +107,37 @@ class Tally:
     def _taken(
         self, destination: int, minute: int, source: str, name: str, code: int, reason: str, n: int
     ) -> Iterator[tuple[int, int, str, int]]:
-        """Take so many pairs from where they are counted: span, bucket and name of it, and how many were there."""
-        for span in SPANS:
-            bucket = minute - minute % span
-            for counted_as in dict.fromkeys((name, OTHER)):
-                for word in dict.fromkeys((reason, OTHER)):
-                    key = (span, destination, bucket, source, counted_as, code, word)
-                    row = self._db.execute(f"SELECT n FROM delivered WHERE {_KEY}", key).fetchone()
-                    taken = min(n, row[0]) if row else 0
-                    if taken:
-                        self._db.execute(f"UPDATE delivered SET n=n-? WHERE {_KEY}", (taken, *key))
-                        yield span, bucket, counted_as, taken
-                        n -= taken
-                    if not n:
-                        return
+        """Take so many pairs from where they are counted: span, bucket and name of it, and how many were there.
+
+        What is counted by its own words comes first, wherever that is: others need what is counted as `OTHER`. Should
+        that not be enough, because words were admitted at one time and not at another, any pair of this outcome will do
+        that was received then: sums matter more than words.
+        """
+        for key in self._places(destination, minute, source, name, code, reason):
+            row = self._db.execute(f"SELECT n FROM delivered WHERE {_KEY}", key).fetchone()
+            taken = min(n, row[0]) if row else 0
+            if taken:
+                self._db.execute(f"UPDATE delivered SET n=n-? WHERE {_KEY}", (taken, *key))
+                yield key[0], key[2], key[4], taken
+                n -= taken
+            if not n:
+                return
+
+    def _places(
+        self, destination: int, minute: int, source: str, name: str, code: int, reason: str
+    ) -> Iterator[tuple[int, int, int, str, str, int, str]]:
+        buckets = [(span, minute - minute % span) for span in SPANS]
+        for counted_as in dict.fromkeys((name, OTHER)):
+            for word in dict.fromkeys((reason, OTHER)):
+                for span, bucket in buckets:
+                    yield span, destination, bucket, source, counted_as, code, word
+        sql = (
+            "SELECT name, reason FROM delivered WHERE span=? AND destination=? AND bucket=? AND source=? AND code=?"
+            " AND n>0"
+        )
+        for span, bucket in buckets:
+            for counted_as, word in self._db.execute(sql, (span, destination, bucket, source, code)).fetchall():
+                yield span, destination, bucket, source, counted_as, code, word
 
     def _admitted(self, table: str, owner: object, minute: int, name: str, reason: str) -> tuple[str, str]:
         """These words, or `OTHER` for those that come after too many others."""

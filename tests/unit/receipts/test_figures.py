@@ -7,7 +7,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.receipts.making import NOW, REF
@@ -179,6 +179,14 @@ ACTION = (
 )
 
 
+LATE = (
+    ("deliver", [("c", BACK, THEN, Code.PENDING)]),
+    ("roll up", 36 * DAY),
+    ("deliver", [("b", BACK, THEN, Code.PENDING)]),
+)
+
+
+@example(actions=[*LATE, ("settle", Code.REJECTED)])
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(actions=st.lists(ACTION, max_size=12))
 def test_whatever_happens_each_pair_is_counted_once_on_its_day(
