@@ -52,7 +52,7 @@ async def _run(name: str, found: Settings) -> None:
     stop = asyncio.Event()
     stop_with_parent(stop)
     try:
-        await app.RUN[name](found, stop)
+        await app.run(name, found, stop)
     except (ConfigError, LeaseLostError, NewerFormatError) as error:
         _end(str(error), FATAL_EXIT)
     except OSError as error:
