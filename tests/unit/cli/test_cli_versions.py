@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from turnout.cli import app
+from turnout.cli.output import console
 
 CONFIG = """\
 # ours \u2026\r
@@ -25,7 +26,7 @@ class Here:
         self.data, self.file = folder / "data", folder / "turnout.yaml"
 
     def run(self, *arguments: str, stdin: bytes = b"") -> Result:
-        environment = {"COLUMNS": "200", "TURNOUT_DATA": str(self.data)}
+        environment = {"TURNOUT_DATA": str(self.data)}
         return CliRunner().invoke(app, arguments, env=environment, input=stdin)
 
     def apply(self, text: str, *more: str) -> Result:
@@ -42,7 +43,9 @@ class Here:
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Here:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
+    # Whoever imported it first may have fixed another width.
+    monkeypatch.setattr(console, "_width", 200)
     return Here(tmp_path)
 
 
