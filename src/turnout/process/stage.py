@@ -58,6 +58,8 @@ class ProcessStage:
         """Processed events by (source, status), since the start of this process."""
         self.batches = 0
         """Batches appended, since the start of this process."""
+        self._unkept = ""
+        """Why data stores are not written at the moment: said once."""
         self.trouble = ""
         """Why nothing is processed at the moment; empty when all is well."""
 
@@ -134,7 +136,11 @@ class ProcessStage:
             self._keep()
         except StoreUnavailableError as error:
             # Events go on without: nobody waits for a store.
-            _logger.warning("data stores not written", reason=str(error))
+            if not self._unkept:
+                _logger.warning("data stores not written", reason=str(error))
+            self._unkept = str(error)
+        else:
+            self._unkept = ""
         self._log.append(PROCESSED, records, Commit(ACCEPTED, GROUP, done))
 
     def _stalls(self, trouble: str) -> None:

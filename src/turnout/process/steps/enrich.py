@@ -40,12 +40,13 @@ class _Keeping(NamedTuple):
 
 
 class _Enriching(NamedTuple):
-    """An enrichment, compiled; `asking` if it is an API that knows."""
+    """An enrichment, compiled; `asking` if it is an API that knows, `geo` if it is a database of places."""
 
     rule: Enrichment
     names: Sequence[str]
     condition: Formula | None
     asking: Asking | None
+    geo: Geo | None
 
 
 class _Told(NamedTuple):
@@ -84,9 +85,10 @@ def enriching(stores: Sequence[DataStore], rules: Sequence[Enrichment], known: K
             keeping.setdefault((source, store.event_name), []).append(kept)
     by_source: dict[str, list[_Enriching]] = {}
     for rule in rules:
+        asking = Asking(rule) if rule.api is not None else None
+        geo = known.geo(rule.geo) if rule.geo else None
+        one = _Enriching(rule, rule.key.split("."), _compiled(rule.when), asking, geo)
         for source in rule.sources:
-            asking = Asking(rule) if rule.api is not None else None
-            one = _Enriching(rule, rule.key.split("."), _compiled(rule.when), asking)
             by_source.setdefault(source, []).append(one)
     trouble = _Trouble()
 
@@ -95,15 +97,15 @@ def enriching(stores: Sequence[DataStore], rules: Sequence[Enrichment], known: K
         mine = keeping.get((draft.source, name)) if isinstance(name, str) else None
         said = list(_kept(mine, draft)) if mine and not known.rehearsal else []
         statuses: list[str] = []
-        for rule, names, condition, asking in by_source.get(draft.source, ()):
+        for rule, names, condition, asking, geo in by_source.get(draft.source, ()):
             if rule.event_names and name not in rule.event_names:
                 continue
             if condition is not None and not condition.holds(_run(draft)):
                 continue
             if asking is not None:
                 told = _asked(draft, rule, asking, known.answers)
-            elif rule.geo:
-                told = _located(event, known.geo(rule.geo), trouble)
+            elif geo is not None:
+                told = _located(event, geo, trouble)
             elif rule.user_agent:
                 told = _described(event)
             else:
