@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from turnout.log.interface import Batch, Commit
 from turnout.log.memory import MemoryLog
@@ -12,6 +13,7 @@ from turnout.model.errors import LeaseLostError, LogFullError, LogUnavailableErr
 from turnout.model.event import ACCEPTED, PROCESSED, Received, decode_processed, encode
 from turnout.process.build import STANDARD_CHAIN
 from turnout.process.chain import Chain, Draft, Step
+from turnout.process.enrichment.shelf import StoreUnavailableError
 from turnout.process.stage import GROUP, ProcessStage
 
 
@@ -202,3 +204,18 @@ def test_an_event_accepted_after_a_change_is_processed_with_the_change() -> None
 
     run_until(ProcessStage(log, refresh, lambda: None), lambda: log.end(PROCESSED) == 1)
     assert [decode_processed(record).warnings for batch in read(log) for record in batch.records] == [("new",)]
+
+
+def test_stores_that_can_not_be_written_hold_up_nothing_and_are_told_of_once() -> None:
+    log = ShakyLog(LogUnavailableError("busy"), LogUnavailableError("busy"))
+
+    def keep() -> None:
+        raise StoreUnavailableError("stores.db: disk full")
+
+    for first in range(0, 600, 200):
+        log.append(ACCEPTED, records(200, first=first))
+    stage = ProcessStage(log, standard, lambda: None, keep)
+    with capture_logs() as lines:
+        run_until(stage, lambda: len(ids(log)) == 600)
+    assert ids(log) == [f"e-{number}" for number in range(600)]
+    assert [line["reason"] for line in lines if "stores" in str(line["event"])] == ["stores.db: disk full"]
