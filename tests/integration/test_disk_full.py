@@ -15,8 +15,9 @@ from aiohttp import web
 from tests.crash.load import Load
 from tests.support.server import BACKEND, Server, free_port, until
 
-DISK_BYTES = 64_000_000
-RESERVE_BYTES = 20_000_000
+DISK_BYTES = 200_000_000
+# Room is looked at once a second: the reserve holds several seconds of this load, as it does by default.
+RESERVE_BYTES = 80_000_000
 CONFIG = f"""
 sites:
   "29":
