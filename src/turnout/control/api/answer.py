@@ -2,7 +2,8 @@
 
 What must stay true: nothing of a request is looked at before its token is; a foreign site and one that does not
 exist get the same answer; an operation runs only with its scope. Between the check of `If-Match` and the change
-nobody else changes anything through here.
+nobody else changes anything through here; what others may change too, the configuration, is checked again by `writing`
+when it is locked.
 """
 
 import dataclasses
@@ -167,8 +168,14 @@ class Api:
             return _success(operation, call, request)
         with self._changing:
             wanted = request.headers.get("if-match")
-            if wanted is not None and not _names(wanted, self._etag_of(twin, call, request)):
-                raise failure(412, "ETAG_MISMATCH", "it was changed since you read it: read it again")
+            if wanted is not None:
+
+                def unchanged() -> None:
+                    if not _names(wanted, self._etag_of(twin, call, request)):
+                        raise failure(412, "ETAG_MISMATCH", "it was changed since you read it: read it again")
+
+                unchanged()
+                call = dataclasses.replace(call, unchanged=unchanged)
             answer = _success(operation, call, request)
             if operation.method == "PATCH":
                 answer.headers["ETag"] = self._etag_of(twin, call, request)

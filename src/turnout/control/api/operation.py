@@ -49,6 +49,8 @@ class Call(Generic[Q, B]):
     now_ms: int
     last_event_id: str = ""
     """Of the header of that name: where a stream of events goes on."""
+    unchanged: Callable[[], None] | None = None
+    """With `If-Match`: raises `ApiError` 412 if the resource is another now. Ask where nobody else can change it."""
 
     def require(self, scope: str) -> None:
         """Raise `ApiError` 403 if the token lacks a scope that only some calls need."""

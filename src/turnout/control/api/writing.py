@@ -37,11 +37,18 @@ def change(
 
     `base` is the path of the resource that the request describes; problems in it are told with the `pointers` of its
     fields. Raises `ApiError` 422 with everything that is wrong; without `pointers` it is a conflict (409), and so is
-    another version than the `expected` one, for a change that was made for that.
+    another version than the `expected` one, for a change that was made for that. What `If-Match` names is compared
+    while the configuration is locked, so that nobody's change, from a shell say, is overwritten unseen.
     """
+
+    def done(editor: Editor) -> None:
+        if call.unchanged is not None:
+            call.unchanged()
+        do(editor)
+
     try:
         call.world.configurations.edit(
-            call.token.id, "api", call.now_ms, do, expected, deed=Deed(deed, subject, call.address)
+            call.token.id, "api", call.now_ms, done, expected, deed=Deed(deed, subject, call.address)
         )
     except ConfigError as error:
         faults = [_fault(call, one, base, pointers or {}) for one in error.problems]
