@@ -16,6 +16,7 @@ from msgspec import structs
 
 from turnout.breaker import Breaker, State
 from turnout.deliver.guard import Guard
+from turnout.deliver.pace import Pace
 from turnout.deliver.reader import decode_event
 from turnout.deliver.retry import next_attempt_ms
 from turnout.deliver.samples import Samples, Tried
@@ -65,6 +66,8 @@ class Outlet:
         self.stopping = asyncio.Event()
         self.news = asyncio.Event()
         self._slots = asyncio.Semaphore(destination.concurrency)
+        rate = settings.delivery.rate_per_second
+        self._pace = Pace(rate) if rate is not None else None
 
     @property
     def state(self) -> State:
@@ -93,6 +96,11 @@ class Outlet:
             detail = f"{len(results)} results for {len(events)} events"
             results = [Result("retry", "internal_error", detail)] * len(events)
         return Tried(results, began_ms, max(0, self.clock() - began_ms))
+
+    async def in_turn(self, events: int) -> None:
+        """Wait until so many events may be sent, or until it is time to stop."""
+        if self._pace is not None and (wait_s := self._pace.wait_s(events, asyncio.get_running_loop().time())):
+            await self.sleep(wait_s)
 
     async def rehearse(self, events: Sequence[tuple[int, Processed | LedgerEntry]]) -> list[bytes]:
         """In dry mode: what would have been sent of these (offset, event), encoded, as far as it is kept."""

@@ -17,10 +17,10 @@ _ROOM_BYTES = 8 << 20
 
 
 class _Room:
-    """What is left of `_ROOM_BYTES`."""
+    """What is left of so many bytes."""
 
-    def __init__(self) -> None:
-        self.left = _ROOM_BYTES
+    def __init__(self, left: int) -> None:
+        self.left = left
 
 
 class DecodedBatch:
@@ -57,6 +57,10 @@ class DecodedBatch:
             self._events[position] = event
         return event
 
+    def part(self, low: int, high: int) -> "DecodedBatch":
+        """The events from one position up to another as a batch of their own, which keeps no decoded events."""
+        return DecodedBatch(self.base + low, self.appended_ms, self.records[low:high], _Room(0))
+
     def forget(self) -> None:
         """Keep no events any more."""
         self._room.left += self._taken
@@ -81,7 +85,7 @@ class Reader:
         self._decoded: OrderedDict[int, tuple[DecodedBatch, int]] = OrderedDict()
         """By their first offset: batches and their size in bytes, the oldest first."""
         self._bytes = 0
-        self._room = _Room()
+        self._room = _Room(_ROOM_BYTES)
 
     def subscribe(self, start: int) -> Subscription:
         """A reader's own position."""

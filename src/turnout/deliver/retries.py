@@ -72,6 +72,8 @@ class Retries:
             else:
                 sending.append(entry)
         if sending:
+            await outlet.in_turn(len(sending))
+        if sending and not outlet.stopping.is_set():
             tried = await outlet.send(sending)
             outlet.judge(tried.results)
             asked = any(result.asked for result in tried.results)

@@ -8,10 +8,11 @@ that step. With `ordered`, no event of a user is sent while an earlier one of th
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from turnout.deliver.outlet import BREAKER_OPEN, Outlet
+from turnout.deliver.pace import portions
 from turnout.deliver.reader import DecodedBatch, Reader
 from turnout.log.interface import Subscription
 from turnout.model.event import Processed
@@ -59,9 +60,12 @@ class Stream:
 
     def __init__(self, outlet: Outlet, reader: Reader) -> None:
         self._outlet, self._reader = outlet, reader
+        self._cursor = 0
+        """Where it begins: within a batch, if what came before was passed at a rate."""
 
     async def run(self, cursor: int) -> None:
         """Pass batch after batch from `cursor` on until it is time to stop. Raises what the log raises."""
+        self._cursor = cursor
         subscription = self._reader.subscribe(cursor)
         try:
             while not self._outlet.stopping.is_set():
@@ -81,9 +85,20 @@ class Stream:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(outlet.news.wait(), _IDLE_S)
             return
-        await self._pass([self._reader.decode(batch) for batch in batches])
-        # Lets others work when a backlog keeps this one from ever waiting.
-        await asyncio.sleep(0)
+        for portion in self._portions([self._reader.decode(batch) for batch in batches]):
+            await self._pass(portion)
+            # Lets others work when a backlog keeps this one from ever waiting.
+            await asyncio.sleep(0)
+            if outlet.stopping.is_set():
+                return
+
+    def _portions(self, batches: list[DecodedBatch]) -> Iterable[list[DecodedBatch]]:
+        """What is to be passed in one step each: everything, or about a second's worth."""
+        if batches[0].base < self._cursor:
+            batches[0] = batches[0].part(self._cursor - batches[0].base, len(batches[0].records))
+        settings = self._outlet.settings
+        rate = settings.delivery.rate_per_second
+        return [batches] if rate is None else portions(settings, batches, rate)
 
     async def _pass(self, batches: Sequence[DecodedBatch]) -> None:
         outlet = self._outlet
@@ -152,6 +167,7 @@ class Stream:
             chunk = [item for item in chunk if item.record.user_key not in held]
         if not chunk:
             return
+        await outlet.in_turn(len(chunk))
         if outlet.stopping.is_set():
             self._put_off(current, chunk, _STOPPED)
             return

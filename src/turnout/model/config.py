@@ -79,6 +79,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Wait before the second attempt; each further wait is four times longer, at most an hour."""
     batch_size: Annotated[Annotated[int, Meta(ge=1, le=10_000)] | None, Meta(examples=[100])] = None
     """Events per request, for destinations that can send several."""
+    rate_per_second: Annotated[Annotated[int, Meta(ge=1, le=100_000)] | None, Meta(examples=[20])] = None
+    """Events sent per second at most, further attempts and replays included; others wait in the log."""
     ordered: Annotated[bool, Meta(examples=[True])] = False
     """Events of one user in order, also through failures."""
 

@@ -47,6 +47,7 @@ class DeliveryChange(msgspec.Struct, frozen=True, kw_only=True):
     max_age_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] | UnsetType | None = UNSET
     backoff_s: Annotated[float, Meta(ge=0, le=3_600)] | UnsetType | None = UNSET
     batch_size: Annotated[int, Meta(ge=1, le=10_000)] | UnsetType | None = UNSET
+    rate_per_second: Annotated[int, Meta(ge=1, le=100_000)] | UnsetType | None = UNSET
     ordered: bool | UnsetType | None = UNSET
 
 
