@@ -110,7 +110,7 @@ STEPS = {
     "create_erasure": Step("erasures.create", resource(user_ids=["42"])),
     "delete_user": Step("erasures.create", query="?user_id=42"),
 }
-UNRECORDED = {"validate_payload", "preview_event"}
+UNRECORDED = {"validate_payload", "preview_event", "try_event", "try_formula"}
 """What only computes an answer, though it has a body."""
 
 

@@ -12,7 +12,7 @@ from turnout.model.config import Destination, Snapshot, Source
 from turnout.model.event import Processed
 from turnout.model.outcome import Result
 from turnout.model.person import Person
-from turnout.model.trial import Verdict
+from turnout.model.trial import Trial, Verdict
 from turnout.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ def judge(snapshot: Snapshot, source: Source, body: bytes, now_ms: int) -> "tupl
     from turnout import judge as judging  # noqa: PLC0415 - the standard catalogue, and only when somebody asks
 
     return judging.judge(snapshot, source, body, now_ms)
+
+
+def attempt(snapshot: Snapshot, source: Source, body: bytes, now_ms: int) -> tuple[int, list[Trial]]:
+    """See `turnout.trial.attempt`."""
+    from turnout.trial import attempt  # noqa: PLC0415 - as above
+
+    return attempt(snapshot, source, body, now_ms)
 
 
 def preview(destination: Destination, event: Processed, now_ms: int) -> Verdict:

@@ -49,6 +49,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         snapshot,
         lambda: open_log(settings),
         judge=borrowed.judge,
+        attempt=borrowed.attempt,
         preview=borrowed.preview,
         send=partial(borrowed.send, settings),
     )

@@ -14,7 +14,7 @@ from turnout.cli.output import FAILED, OK, fail, print_json, say
 from turnout.model.clock import now_ms
 from turnout.model.config import Snapshot, Source
 from turnout.model.event import Reason
-from turnout.model.trial import State, Trial, Verdict
+from turnout.model.trial import ABSENT, State, Trial, Verdict, differences
 
 _CHARACTERS = 100
 _COLOURS = {"send": "green", "rejected": "red", "filtered": "dim", "not_offered": "dim", "dry_run": "dim"}
@@ -151,20 +151,14 @@ def _show_verdict(verdict: Verdict) -> None:
         say(f"    body               {verdict.request.body}")
 
 
-def changes(before: object, after: object, path: str = "") -> Iterator[tuple[str, str, str]]:
+def changes(before: object, after: object) -> Iterator[tuple[str, str, str]]:
     """What differs between two JSON values: path, the old and the new value as short JSON, `-` for none."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in dict.fromkeys((*before, *after)):
-            yield from changes(before.get(name, ...), after.get(name, ...), f"{path}.{name}" if path else name)
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, pair in enumerate(zip(before, after, strict=True)):
-            yield from changes(*pair, f"{path}.{index}" if path else str(index))
-    elif type(before) is not type(after) or before != after:
-        yield path, _short(before), _short(after)
+    for path, old, new in differences(before, after):
+        yield path, _short(old), _short(new)
 
 
 def _short(value: object) -> str:
-    if value is ...:
+    if value is ABSENT:
         return "-"
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}…"

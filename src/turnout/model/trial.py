@@ -1,5 +1,7 @@
 """What would become of an event: every state on its way through the pipeline."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from turnout.model.event import Reason
@@ -62,3 +64,23 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
     event: dict[str, object] | None
     destinations: list[Verdict]
+
+
+ABSENT = ...
+"""Stands for what is not there, where null is a value."""
+
+
+def differences(before: object, after: object, path: str = "") -> Iterator[tuple[str, object, object]]:
+    """What differs between two JSON values: path, the old and the new value; `ABSENT` for none.
+
+    Lists of different lengths differ as a whole.
+    """
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in dict.fromkeys((*before, *after)):
+            inner = f"{path}.{name}" if path else name
+            yield from differences(before.get(name, ABSENT), after.get(name, ABSENT), inner)
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, pair in enumerate(zip(before, after, strict=True)):
+            yield from differences(*pair, f"{path}.{index}" if path else str(index))
+    elif type(before) is not type(after) or before != after:
+        yield path, before, after

@@ -97,6 +97,18 @@ def trace(log: Log, store: Store, event_id: str) -> list[Trace]:
     ]
 
 
+def received(log: Log, store: Store, event_id: str) -> list[Received]:
+    """Every event with this id as the collector took or refused it, as far as it is still kept, oldest first.
+
+    An event that was derived here was never received.
+    """
+    waiting = _waiting(log, event_id)
+    offsets = {record.offset for _, record in _processed(log, store, event_id) if not record.derived_from}
+    found = {offset: data for offset in offsets if (data := _at(log, ACCEPTED, offset)) is not None}
+    late = {offset: one for offset, one in waiting if offset not in found}
+    return [one for _, one in sorted({**{at: decode_received(data) for at, data in found.items()}, **late}.items())]
+
+
 def outcomes(store: Store, offsets: Sequence[int], site: str) -> dict[int, dict[str, int]]:
     """For records of the stream `processed`: how many destinations of a site have each outcome for it.
 

@@ -53,7 +53,7 @@ class ApplyQuery(msgspec.Struct, frozen=True, kw_only=True):
 @operation("GET", "/v2/{site}/configuration", scope="admin", tag="Configuration", etag=True)
 def get_configuration(call: Call[Nothing, Nothing]) -> Single[VersionAttributes]:
     """The configuration that is applied, as it was written."""
-    _require_all_sites(call)
+    require_all_sites(call)
     current = call.world.configurations.current()
     if current is None:
         raise not_found("nothing was ever applied")
@@ -67,7 +67,7 @@ def apply_configuration(call: Call[ApplyQuery, New[NewConfiguration]]) -> Single
     It is refused whole if anything in it is wrong, and taken back if a running process can't use it. A `dry_run` only
     checks it.
     """
-    _require_all_sites(call)
+    require_all_sites(call)
     wanted = call.body.data.attributes
     store = call.world.configurations
     try:
@@ -103,7 +103,7 @@ def apply_configuration(call: Call[ApplyQuery, New[NewConfiguration]]) -> Single
 @operation("GET", "/v2/{site}/configuration/versions", scope="admin", tag="Configuration")
 def list_versions(call: Call[Cursored, Nothing]) -> Listing[VersionAttributes]:
     """The versions, newest first: the last thousand."""
-    _require_all_sites(call)
+    require_all_sites(call)
     after, before = read_cursor(call.query, 1)
     found = call.world.configurations.history(
         call.query.page_size + 1, after=after[0] if after else None, before=before[0] if before else None
@@ -115,7 +115,7 @@ def list_versions(call: Call[Cursored, Nothing]) -> Listing[VersionAttributes]:
 @operation("GET", "/v2/{site}/configuration/versions/{version}", scope="admin", tag="Configuration")
 def get_version(call: Call[Nothing, Nothing]) -> Single[VersionAttributes]:
     """One version: its text, and what is other than in the one before."""
-    _require_all_sites(call)
+    require_all_sites(call)
     found = _found(call)
     before = call.world.configurations.version(found.number - 1)
     changed = difference.changes(before.text if before is not None else "", found.text)
@@ -125,7 +125,7 @@ def get_version(call: Call[Nothing, Nothing]) -> Single[VersionAttributes]:
 @operation("POST", "/v2/{site}/configuration/versions/{version}/restore", scope="admin", tag="Configuration")
 def restore_version(call: Call[Nothing, Nothing]) -> Single[VersionAttributes]:
     """Apply the text of a version again, as a new one."""
-    _require_all_sites(call)
+    require_all_sites(call)
     number = _found(call).number
     try:
         made = call.world.configurations.restore(
@@ -140,7 +140,8 @@ def restore_version(call: Call[Nothing, Nothing]) -> Single[VersionAttributes]:
     return Single(_resource(call, made))
 
 
-def _require_all_sites(call: AnyCall) -> None:
+def require_all_sites(call: AnyCall) -> None:
+    """Raise `ApiError` 404 unless the token opens every site: a configuration is one for all of them."""
     if not all(call.token.opens(site) for site in call.world.snapshot().sites):
         raise not_found("the whole configuration is for tokens of all sites in it alone")
 

@@ -18,6 +18,7 @@ from turnout.control.api import (
     destinations,
     either,
     erasures,
+    formulas,
     inspector,
     inspector_lists,
     inspector_settings,
@@ -29,6 +30,7 @@ from turnout.control.api import (
     replays,
     source_keys,
     sources,
+    trials,
     validation,
 )
 from turnout.control.api.operation import Operation
@@ -86,6 +88,10 @@ OPERATIONS: Sequence[Operation] = (
     inspector_settings.change_inspector_settings,
     inspector.trace_event,
     validation.validate_payload,
+    trials.try_event,
+    formulas.try_formula,
+    formulas.list_functions,
+    formulas.list_properties,
     delivery_health.get_health,
     delivery_health.get_trend,
     delivery_issues.get_issues,

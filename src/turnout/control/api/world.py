@@ -19,13 +19,14 @@ from turnout.model.clock import Clock, now_ms
 from turnout.model.config import Destination, Snapshot, Source
 from turnout.model.event import Processed, Received
 from turnout.model.outcome import Result
-from turnout.model.trial import Verdict
+from turnout.model.trial import Trial, Verdict
 from turnout.receipts.store import Store
 from turnout.settings import Settings
 
 Judge = Callable[[Snapshot, Source, bytes, int], tuple[int, list[tuple[Received, list[Processed]]]]]
 """What would become of a payload that a source sends now (`turnout.judge`): control does not know the stages."""
-
+Attempt = Callable[[Snapshot, Source, bytes, int], tuple[int, list[Trial]]]
+"""The same with every state on the way (`turnout.trial`)."""
 Preview = Callable[[Destination, Processed, int], Verdict]
 """What a destination would do with an event (`turnout.trial`)."""
 Send = Callable[[Destination, Processed], Result]
@@ -42,11 +43,13 @@ class World:
         open_log: Callable[[], Log],
         clock: Clock = now_ms,
         judge: Judge | None = None,
+        attempt: Attempt | None = None,
         preview: Preview | None = None,
         send: Send | None = None,
     ) -> None:
         self.settings, self.snapshot, self.clock = settings, snapshot, clock
-        self._open_log, self._judge, self._preview, self._send = open_log, judge, preview, send
+        self._open_log = open_log
+        self._judge, self._attempt, self._preview, self._send = judge, attempt, preview, send
         self.database = Database.of(settings.data_dir)
         self.tokens = Tokens(self.database)
         self.activity = Activity(self.database)
@@ -55,8 +58,6 @@ class World:
         self.configurations = Configurations(settings.data_dir, self.database, os.environ, secrets)
         self.erasures = Erasures(self.database)
         self.replays = Replays(self.database)
-        secrets = Secrets(settings.secret_key_path)
-        self.configurations = Configurations(settings.data_dir, self.database, os.environ, secrets)
         self.inspector = Inspector(settings)
         self.alerts = Book(self.database)
 
@@ -78,6 +79,11 @@ class World:
         """See `Judge`."""
         assert self._judge is not None, "this world was made without the stages"
         return self._judge(snapshot, source, body, now_ms)
+
+    def attempt(self, snapshot: Snapshot, source: Source, body: bytes, now_ms: int) -> tuple[int, list[Trial]]:
+        """See `Attempt`."""
+        assert self._attempt is not None, "this world was made without the stages"
+        return self._attempt(snapshot, source, body, now_ms)
 
     def preview(self, destination: Destination, event: Processed, now_ms: int) -> Verdict:
         """See `Preview`."""
