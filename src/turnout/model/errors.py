@@ -43,6 +43,22 @@ class SecretError(TurnoutError):
         self.message, self.fix = message, fix
 
 
+class AccountFieldError(TurnoutError):
+    """Something of an account can't be so: `field` says what, the text why."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class EmailTakenError(TurnoutError):
+    """There is an account with this e-mail address already."""
+
+
+class LastAdministratorError(TurnoutError):
+    """Nobody else could administer a site any more; nothing was done."""
+
+
 class LogUnavailableError(TurnoutError):
     """The log could not store the records; nothing of the call was kept and it may be repeated."""
 

@@ -6,7 +6,7 @@ Bounded by time alone. A bound on their number would let whoever floods it cover
 from collections.abc import Mapping
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
 
 from turnout.control.access.database import Database
 from turnout.control.access.tables import activity
@@ -54,11 +54,8 @@ class Activity:
 
     def add(self, entry: Entry) -> None:
         """Record, durably: call it before the deed, so that nothing is done that could not be recorded."""
-        fields = msgspec.structs.asdict(entry)
-        row = {name: value for name, value in fields.items() if name not in ("seq", "properties")}
         with self._database.connection() as connection:
-            written = msgspec.json.encode(entry.properties).decode()
-            connection.execute(insert(activity).values({**row, "properties": written}))
+            write(connection, entry)
             if entry.at_ms >= self._clean_at_ms:
                 self._clean_at_ms = entry.at_ms + _CLEANED_EVERY_MS
                 connection.execute(delete(activity).where(activity.c.at_ms < entry.at_ms - self._kept_ms))
@@ -89,6 +86,14 @@ class Activity:
             rows = connection.execute(select(activity).where(*conditions).order_by(order).limit(size)).all()
         entries = [_entry(row) for row in rows]
         return entries[::-1] if before is not None else entries
+
+
+def write(connection: Connection, entry: Entry) -> None:
+    """Record in a transaction, together with the deed."""
+    fields = msgspec.structs.asdict(entry)
+    row = {name: value for name, value in fields.items() if name not in ("seq", "properties")}
+    written = msgspec.json.encode(entry.properties).decode()
+    connection.execute(insert(activity).values({**row, "properties": written}))
 
 
 def _entry(row: Row[tuple[object, ...]]) -> Entry:

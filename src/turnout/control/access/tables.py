@@ -45,6 +45,42 @@ tokens = Table(
 )
 """`scopes` and `sites` are words with spaces between: names have none in them."""
 
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("email", String(255), nullable=False, unique=True),
+    Column("first_name", String(50), nullable=False),
+    Column("last_name", String(50), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("sites", Text, nullable=False),
+    Column("password", Text),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("last_login_ms", BigInteger),
+    Column("disabled", Boolean, nullable=False),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("account", String(64)),
+    Column("expires_ms", BigInteger),
+)
+"""One-time links; that of the first start has no account."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("account", String(64), nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger, nullable=False),
+    Index("sessions_of", "account"),
+)
+
 activity = Table(
     "activity",
     metadata,
