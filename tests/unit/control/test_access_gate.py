@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 from turnout.control.access import token
+from turnout.control.access.account import Account
+from turnout.control.access.account_desk import AccountDesk
 from turnout.control.access.database import Database
 from turnout.control.access.desk import Desk
-from turnout.control.access.gate import Gate, LoginRefusedError
+from turnout.control.access.gate import Gate, LoginRefusedError, Visit
 from turnout.control.access.logins import BURST, EACH_MS, Logins
+from turnout.control.access.scopes import Role
+from turnout.control.access.sessions import Opened, Sessions
 from turnout.control.access.token import Token
 from turnout.control.access.tokens import Tokens
 from turnout.model.errors import ControlUnavailableError
@@ -26,7 +30,7 @@ class Place:
         self.desk = Desk(self.database, "cli")
         self.tokens = Tokens(self.database)
         self.logins = Logins()
-        self.gate = Gate(self.tokens, self.logins)
+        self.gate = Gate(self.tokens, Sessions(self.database), self.logins)
 
     def issue(self, expires_ms: int | None = None) -> str:
         """The text of a new token."""
@@ -35,10 +39,10 @@ class Place:
         )
         return made.text
 
-    def code(self, header: str | None, address: str = HERE, now_ms: int = NOW_MS) -> str:
+    def code(self, header: str | None, address: str = HERE, now_ms: int = NOW_MS, visit: Visit | None = None) -> str:
         """Why a header is refused; empty if it is not."""
         try:
-            self.gate.admit(header, address, now_ms)
+            self.gate.admit(header, address, now_ms, visit)
         except LoginRefusedError as error:
             return error.code
         return ""
@@ -115,7 +119,8 @@ def test_a_token_whose_use_can_not_be_written_down_may_still_look(place: Place) 
             raise ControlUnavailableError("control.db: database or disk is full")
 
     text = place.issue()
-    assert Gate(Full(place.database), Logins()).admit(f"Bearer {text}", HERE, NOW_MS).last_used_ms is None
+    gate = Gate(Full(place.database), Sessions(place.database), Logins())
+    assert gate.admit(f"Bearer {text}", HERE, NOW_MS).last_used_ms is None
 
 
 def test_an_address_that_is_wrong_too_often_has_to_wait_and_others_have_not(place: Place) -> None:
@@ -170,3 +175,62 @@ def test_memory_for_failures_is_bounded_and_the_newest_are_kept() -> None:
     assert len(logins) == 8
     assert logins.wait_ms("192.0.2.99", NOW_MS) > 0
     assert logins.wait_ms("192.0.2.0", NOW_MS) == 0
+
+
+def visiting(place: Place, role: Role = "viewer") -> tuple[Account, Opened]:
+    """Somebody who has logged in."""
+    account, _ = AccountDesk(place.database, "cli").create(
+        email="ana@example.org", role=role, sites=("29",), now_ms=NOW_MS
+    )
+    return account, Sessions(place.database).open(account.id, NOW_MS)
+
+
+def test_a_session_is_admitted_as_its_owner(place: Place) -> None:
+    account, opened = visiting(place)
+    admitted = place.gate.admit(None, HERE, NOW_MS, Visit(opened.secret, "", changes=False))
+    assert (admitted.id, admitted.name, admitted.scopes, admitted.sites) == (
+        account.id,
+        account.email,
+        account.scopes,
+        ("29",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("csrf", "changes", "code"),
+    [
+        (None, True, ""),
+        ("", False, ""),
+        ("", True, "CSRF_TOKEN_MISMATCH"),
+        ("\u00e9", True, "CSRF_TOKEN_MISMATCH"),
+        ("0" * 64, True, "CSRF_TOKEN_MISMATCH"),
+    ],
+)
+def test_a_session_changes_something_with_its_own_csrf_token_alone(
+    place: Place, csrf: str | None, changes: bool, code: str
+) -> None:
+    _, opened = visiting(place)
+    sent = opened.csrf if csrf is None else csrf
+    assert place.code(None, visit=Visit(opened.secret, sent, changes)) == code
+
+
+def test_the_csrf_token_of_another_session_is_none(place: Place) -> None:
+    account, opened = visiting(place)
+    other = Sessions(place.database).open(account.id, NOW_MS)
+    assert place.code(None, visit=Visit(opened.secret, other.csrf, changes=True)) == "CSRF_TOKEN_MISMATCH"
+
+
+def test_a_session_that_is_over_is_told_so_and_locks_nobody_out(place: Place) -> None:
+    _, opened = visiting(place)
+    over = Visit(opened.secret, opened.csrf, changes=False)
+    Sessions(place.database).close(opened.secret)
+    assert {place.code(None, visit=over) for _ in range(2 * BURST)} == {"UNKNOWN_SESSION"}
+    assert place.code(f"Bearer {place.issue()}", visit=over) == "", "the header counts"
+
+
+def test_what_never_was_a_session_counts_as_a_failed_login(place: Place) -> None:
+    _, opened = visiting(place)
+    nonsense = Visit("nonsense", "", changes=False)
+    assert [place.code(None, visit=nonsense) for _ in range(BURST)] == ["UNKNOWN_SESSION"] * BURST
+    assert place.code(None, visit=nonsense) == "REQUEST_LIMIT_REACHED"
+    assert place.code(None, visit=Visit(opened.secret, "", changes=False)) == ""

@@ -60,7 +60,7 @@ def test_the_document_names_everything_that_can_be_asked() -> None:
     described = {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}
     assert described == {(one.method, one.path) for one in OPERATIONS}
     assert DOCUMENT["openapi"] == "3.1.0"
-    assert DOCUMENT["security"] == [{"token": []}]
+    assert DOCUMENT["security"] == [{"token": []}, {"session": []}]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.name)

@@ -17,8 +17,10 @@ from urllib.parse import parse_qsl
 import msgspec
 import structlog
 
-from turnout.control.access.gate import Gate, LoginRefusedError
+from turnout.control.access.door import Door
+from turnout.control.access.gate import Gate, LoginRefusedError, Visit
 from turnout.control.access.logins import Logins
+from turnout.control.access.sessions import COOKIE, CSRF_HEADER, Sessions
 from turnout.control.access.token import Token
 from turnout.control.api.checking import read_body, read_query
 from turnout.control.api.documents import LARGEST_ID, Nothing, Single
@@ -59,11 +61,13 @@ class Stream(NamedTuple):
 
 
 class Api:
-    """Answers for every operation of a table. Safe in threads."""
+    """Answers for every operation of a table. Safe in threads. Through `door` people log in and out."""
 
     def __init__(self, world: World, operations: Sequence[Operation]) -> None:
         self._world = world
-        self._gate = Gate(world.tokens, Logins())
+        logins = Logins()
+        self._gate = Gate(world.tokens, Sessions(world.database), logins)
+        self.door = Door(world.database, logins)
         self._repeats = Repeats(world.database)
         self._twins = twins(operations)
         self._changing = threading.Lock()
@@ -123,8 +127,11 @@ class Api:
 
     def _admitted(self, operation: Operation, request: Request, now_ms: int) -> Token:
         """The token of a request that may be run."""
+        secret = _session(request)
+        csrf = request.headers.get(CSRF_HEADER, "")
+        visit = Visit(secret, csrf, changes=operation.method != "GET") if secret is not None else None
         try:
-            token = self._gate.admit(request.headers.get("authorization"), request.address, now_ms)
+            token = self._gate.admit(request.headers.get("authorization"), request.address, now_ms, visit)
         except LoginRefusedError as error:
             raise _login_problem(error) from error
         site = request.params.get("site")
@@ -141,8 +148,7 @@ class Api:
     def _once(self, operation: Operation, call: AnyCall, request: Request) -> Answer:
         """The answer of a request with an `Idempotency-Key`: as it was, or by running it."""
         told = b"\n".join((operation.method.encode(), request.url.encode(), request.body))
-        key, credential = request.headers["idempotency-key"], request.headers["authorization"]
-        begun = self._repeats.begin(key, credential, told, call.now_ms)
+        begun = self._repeats.begin(request.headers["idempotency-key"], _credential(request), told, call.now_ms)
         if isinstance(begun, Answer):
             return msgspec.structs.replace(begun, headers={**begun.headers, **_headers(request)})
         answer = None
@@ -236,8 +242,21 @@ def _headers(request: Request) -> dict[str, str]:
     return {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Request-Id": request.id}
 
 
+def _session(request: Request) -> str | None:
+    """The secret of the session that a browser sends with a request."""
+    pairs = (pair.strip().partition("=") for pair in request.headers.get("cookie", "").split(";"))
+    return next((value for name, _, value in pairs if name == COOKIE), None)
+
+
+def _credential(request: Request) -> str:
+    """What only the asker of an admitted request has."""
+    return request.headers.get("authorization", "").strip() or _session(request) or ""
+
+
 def _login_problem(error: LoginRefusedError) -> ApiError:
     fault = Fault(error.code, str(error))
+    if error.code == "CSRF_TOKEN_MISMATCH":
+        return ApiError(403, [fault])
     if error.wait_ms:
         return ApiError(429, [fault], {"Retry-After": str(-(-error.wait_ms // 1000))})
     return ApiError(401, [fault], {"WWW-Authenticate": "Bearer"})

@@ -8,6 +8,7 @@ from importlib import metadata
 import msgspec
 
 from turnout.control.access.scopes import SCOPES
+from turnout.control.access.sessions import COOKIE
 from turnout.control.api.documents import LARGEST_ID, Listing, Nothing, Single
 from turnout.control.api.operation import Feed, Operation, twins
 from turnout.control.api.problems import KINDS, Problem
@@ -80,7 +81,7 @@ def document(operations: Sequence[Operation]) -> dict[str, object]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"token": []}],
+        "security": [{"token": []}, {"session": []}],
         "tags": [{"name": tag} for tag in dict.fromkeys(one.tag for one in operations)],
         "paths": paths,
         "components": {
@@ -90,7 +91,14 @@ def document(operations: Sequence[Operation]) -> dict[str, object]:
                     "scheme": "bearer",
                     "bearerFormat": "trn_…",
                     "description": "Scopes: " + "; ".join(f"{name}: {what}" for name, what in SCOPES.items()),
-                }
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": "Of somebody who has logged in to the interface; it counts where there is no "
+                    "`Authorization`. What changes something needs the session's `X-CSRF-Token` too.",
+                },
             },
             "schemas": components,
         },

@@ -62,9 +62,14 @@ KINDS: Mapping[int, Kind] = {
             "UNKNOWN_TOKEN",
             "EXPIRED_TOKEN",
             "REVOKED_TOKEN",
+            "UNKNOWN_SESSION",
         ),
     ),
-    403: Kind("forbidden", "The token does not allow this", ("SITE_ACCESS_FORBIDDEN", "MISSING_SCOPE")),
+    403: Kind(
+        "forbidden",
+        "The token does not allow this",
+        ("SITE_ACCESS_FORBIDDEN", "MISSING_SCOPE", "CSRF_TOKEN_MISMATCH"),
+    ),
     404: Kind("not-found", "There is nothing here", ("NOT_FOUND",)),
     405: Kind("method-not-allowed", "This can't be done here", ("METHOD_NOT_ALLOWED",)),
     409: Kind(
