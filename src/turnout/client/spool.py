@@ -7,7 +7,7 @@ can cost what was tracked since then, and never what the server acknowledged. A 
 events are acknowledged, so after a crash at most one segment per process is sent twice, with the same ids.
 
 Processes may share the folder, never a segment: each is locked (flock) by its process as long as that lives, and
-gets its final name only once it is locked. An unlocked segment has lost its process; whoever starts next takes it.
+gets its final name only once it is locked. An unlocked file has lost its process; whoever starts next takes it.
 
 What must stay true: events leave in the order in which they came. So once the disk refuses an event, that one and
 all after it wait in memory until the memory is empty again. Nothing is ever written behind a torn line.
@@ -24,7 +24,7 @@ from turnout.client.events import fits
 from turnout.client.queue import MemoryQueue, Policy
 
 SEGMENT_BYTES = 524_288
-_NAME = "turnout-{}.ndjson"
+_NAME, _DRAFT = "turnout-{}.ndjson", "turnout-{}.new"
 
 
 class _Segment:
@@ -52,7 +52,7 @@ class SpoolQueue:
         self._taken: tuple[int, int] | None = None
         """Lines and bytes of the head segment that `take` gave last; None if it took from the memory."""
         if adopt:
-            for path in sorted(folder.glob(_NAME.format("*"))):
+            for path in (*sorted(folder.glob(_NAME.format("*"))), *folder.glob(_DRAFT.format("*"))):
                 try:
                     self._adopt(path)
                 except (BlockingIOError, FileNotFoundError):
@@ -153,12 +153,15 @@ class SpoolQueue:
 
     def _open(self) -> _Segment:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._folder / _NAME.format(f"{time.time_ns()}-{os.getpid()}")
-        draft = path.with_suffix(".new")
+        name = f"{time.time_ns()}-{os.getpid()}"
+        path, draft = self._folder / _NAME.format(name), self._folder / _DRAFT.format(name)
         fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             draft.rename(path)
+        except (BlockingIOError, FileNotFoundError):
+            os.close(fd)
+            return self._open()  # another process, that just starts, took it for a dead one's before it was locked
         except OSError:
             os.close(fd)
             raise

@@ -1,5 +1,6 @@
 """What both queues promise, and what only the one on disk does."""
 
+import fcntl
 import resource
 import subprocess
 import sys
@@ -151,6 +152,36 @@ def test_two_queues_share_a_folder_but_never_a_segment(tmp_path: Path) -> None:
     assert drained(spool(tmp_path)) == [event(1)]
 
 
+def test_what_a_process_left_that_died_while_it_made_a_segment_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "turnout-1795581850073094864-22162.new").touch()
+    assert drained(spool(tmp_path)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_segment_that_is_taken_for_a_dead_process_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    queue, lock = spool(tmp_path), fcntl.flock
+    others = []
+
+    def late(fd: int, operation: int) -> None:
+        """Another process looks for leftovers between our making the file and our locking it."""
+        monkeypatch.setattr(fcntl, "flock", lock)
+        (draft,) = tmp_path.iterdir()
+        others.append(draft.open())
+        lock(others[0], operation)
+        if finished:
+            draft.unlink()
+            others[0].close()
+        lock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert queue.offer(event(1))
+    assert (queue.trouble, drained(queue)) == ("", [event(1)])
+    others[0].close()
+
+
 def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "orders.ndjson").write_bytes(event(1) + b"\n")
     assert drained(spool(tmp_path)) == []
@@ -171,7 +202,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_an_event_is_in_the_spool_when_offer_returns(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", DIES, str(tmp_path)], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", DIES, str(tmp_path)], check=False, timeout=120)
     assert drained(spool(tmp_path)) == [event(n) for n in range(100)]
 
 
