@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,17 @@ def test_many_may_open_a_new_store_at_once(tmp_path: Path) -> None:
         thread.join()
     assert failures == []
     assert len(Activity(Database.of(tmp_path)).page("29", Sought(), 10)) == 6
+
+
+def test_who_opens_a_new_store_waits_while_another_writes_to_it(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(tmp_path / "control.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(time, "sleep", lambda _: other.close())
+    Activity(database).add(entry(1))
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        other.commit()
 
 
 def test_the_record_can_be_added_to_but_not_changed(database: Database) -> None:

@@ -4,7 +4,9 @@ Writes are durable on return. Everything here raises `ControlUnavailableError` w
 """
 
 import os
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,10 @@ from turnout.control.access.tables import FORMAT, formats, metadata
 from turnout.model.errors import ControlUnavailableError
 
 _PART = "control"
+_PATIENCE_S = 20
+"""How long to wait for others who write: one on a slow disk may take seconds, and to wait is better than to fail."""
+_PAUSE_S = 0.01
+_creating = threading.Lock()
 
 
 class Database:
@@ -70,12 +76,7 @@ class Database:
 
     def _open(self) -> Engine:
         if self._url.get_backend_name() == "sqlite" and self._url.database:
-            path = Path(self._url.database)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                # SQLite gives the files beside it the same mode. Never touch a file that is there: to close it would
-                # drop the locks that SQLite holds on it elsewhere in this process.
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            _create(Path(self._url.database))
         engine = create_engine(self._url)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _prepare)
@@ -101,6 +102,17 @@ class Database:
         return ControlUnavailableError(f"{self._url.database}: {reason}")
 
 
+def _create(path: Path) -> None:
+    """An empty file for its owner alone; SQLite gives the files beside it the same mode.
+
+    Nothing is done to a file that is there: to close it would drop the locks that SQLite holds on it in this process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _creating:
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
 def _make(engine: Engine) -> None:
     """The tables that are not there yet; somebody else may make them at the same moment."""
     known = set(sqlalchemy.inspect(engine).get_table_names())
@@ -116,6 +128,21 @@ def _make(engine: Engine) -> None:
 
 def _prepare(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "secure_delete=ON"):
+    for pragma in (f"busy_timeout={_PATIENCE_S * 1000}", "synchronous=FULL", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    _write_ahead(cursor)
     cursor.close()
+
+
+def _write_ahead(cursor: sqlalchemy.engine.interfaces.DBAPICursor) -> None:
+    """Let readers and a writer work side by side. Of several who do this to a new file, SQLite lets one do it and
+    tells the others that it is locked, without the wait that it grants elsewhere."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE_S)
