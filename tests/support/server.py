@@ -1,8 +1,10 @@
 """A real server for tests: the command `turnout serve` as a subprocess, on free ports, over a data directory."""
 
+import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -27,15 +29,23 @@ sites:
 """
 
 
+_DICE = random.SystemRandom()
+"""Tests may seed the usual dice; their processes would then choose the same ports."""
+
+
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody uses at the moment, of those that the system gives to nobody by itself.
+
+    One of its own choice could be taken by any outgoing connection before a server listens there, or while it restarts.
+    """
+    while True:
+        port = _DICE.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 90.0) -> None:
     """Poll until `condition` holds; fail with `what` after some seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -102,7 +112,7 @@ class Server:
         """SIGTERM, and wait for the end."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(40)
+            self._process.wait(90)
 
     def kill_everything(self) -> None:
         """kill -9 for the supervisor and every process."""
@@ -110,7 +120,7 @@ class Server:
         pids = [self._process.pid, *(pid for name in ("collector", "worker", "control") if (pid := self.pid(name)))]
         for pid in pids:
             kill(pid)
-        self._process.wait(10)
+        self._process.wait(30)
 
     def pid(self, name: str) -> int | None:
         """The process id of one of the processes, from its facts."""
@@ -119,7 +129,7 @@ class Server:
 
     def get(self, path: str) -> tuple[int, bytes]:
         """GET on the control port."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=30)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -136,7 +146,7 @@ class Server:
     ) -> tuple[int, bytes]:
         """POST to the collector; a body that isn't bytes is sent as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             sent = {"Content-Type": "application/json"} if headers is None else headers
             connection.request("POST", f"{path}?{query}", data, sent)
@@ -153,7 +163,7 @@ class Server:
             "TURNOUT_COLLECT": f"127.0.0.1:{self.port}",
         }
         command = [sys.executable, "-m", "turnout", *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, env=environment, timeout=60, check=False)
+        return subprocess.run(command, input=stdin, capture_output=True, env=environment, timeout=120, check=False)
 
     def trace(self, event_id: str) -> list[dict[str, object]]:
         """What `turnout trace --json` says."""
