@@ -42,7 +42,7 @@ class Visitor:
         self.context: BrowserContext = browser.new_context(
             locale="fr-FR", timezone_id="Europe/Paris", viewport={"width": 900, "height": 700}
         )
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(60_000)
         self.problems: list[str] = []
         self.expected: tuple[str, ...] = ()
         """Parts of messages that the browser itself writes and no script can prevent."""

@@ -52,7 +52,7 @@ class Load:
         self._goal = len(self.acknowledged) + events
         self._reached.clear()
         self._wanted.set()
-        await asyncio.wait_for(self._reached.wait(), 60)
+        await asyncio.wait_for(self._reached.wait(), 120)
 
     async def _client(self, client: int) -> None:
         number = 0

@@ -35,7 +35,7 @@ class Writer:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         ended = self._process.poll()
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(30)
         assert ended is None, "it ended by itself"
 
 

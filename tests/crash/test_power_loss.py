@@ -67,7 +67,7 @@ class RecordedServer(Server):
         if supervisor:
             assert self._process is not None
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(30)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR2)

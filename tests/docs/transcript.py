@@ -42,8 +42,8 @@ _SERVERS = re.compile(r"(?:\S+=\S+ )*(?:turnout serve|make run|python3? \S+\.py$
 _LOOKS = re.compile(
     r"(?:\.venv/bin/)?turnout (?:trace|tail|status|audit|check|dead list)\b|curl -s \S+$|cat |tail |ls |head |zcat "
 )
-_WAIT_S, _WAIT_UPDATE_S = 30.0, 4.0
-_START_S = 60.0
+_WAIT_S, _WAIT_UPDATE_S = 90.0, 4.0
+_START_S = 90.0
 
 
 class Mismatch(NamedTuple):
@@ -166,7 +166,7 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=90,
+            timeout=180,
             check=False,
         )
 
@@ -204,7 +204,7 @@ class Session:
         _, process = found[-1]
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(40)
+            process.wait(90)
 
     def _copy_checkout(self, environment: Path) -> None:
         for name in ("src", "tests", "examples", "tools"):
@@ -285,7 +285,7 @@ def _answers(port: int) -> bool:
 
 def _status(port: int, path: str) -> int | None:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             code: int = answer.status
             return code
     except urllib.error.HTTPError as error:

@@ -115,7 +115,7 @@ class Visit(NamedTuple):
 def visiting(chromium: Browser, url: str) -> Iterator[Visit]:
     """A new visitor on a page; nothing may be seen in the console."""
     context = chromium.new_context(ignore_https_errors=True)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     problems: list[str] = []
     context.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page = context.new_page()

@@ -86,7 +86,7 @@ def proxied(folder: Path, command: Callable[[Path, Server, int], list[str]]) -> 
             yield found
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture(scope="module", params=[nginx, caddy], ids=lambda run: run.__name__)
@@ -118,7 +118,7 @@ def curl(proxy: Proxied, target: str, *options: str, body: bytes = b"") -> tuple
     ]
     sent = ["--data-binary", "@-", "-H", "Content-Type: application/json"] if body else []
     where = ["--resolve", f"{HOST}:{proxy.port}:127.0.0.1", *options, url]
-    done = subprocess.run([*command, *sent, *where], input=body, capture_output=True, timeout=30, check=False)
+    done = subprocess.run([*command, *sent, *where], input=body, capture_output=True, timeout=90, check=False)
     head, _, rest = done.stdout.partition(b"\r\n\r\n")
     status = re.match(rb"HTTP/\S+ (\d+)", head)
     return int(status[1]) if status else 0, head.decode("latin-1").lower(), rest

@@ -518,7 +518,7 @@ def test_two_thousand_requests_at_once_are_all_taken(server: Server, log: Log) -
     start = log.end(ACCEPTED)
 
     def send(worker: int) -> set[int]:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         answers = set()
         for n in range(100):
             body = json.dumps(event(event_id=f"many-{worker}-{n}"))

@@ -123,7 +123,7 @@ def test_every_form_of_event_goes_where_its_consent_and_content_allow(server: Se
     assert server.post({**old, **context("v1")})[0] == 200
     query = "event_name=custom&user[consent_categories][]=3&value=7&currency=CHF&context[event_id]=pixel"
     url = f"http://127.0.0.1:{server.port}/events?tc_s=29&token={KEY}&{query}&context[event_timestamp]=1764000000000"
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=30) as response:
         assert response.status == 200
     table = {name.replace(" ", "-"): row for name, _, row in ROWS}
     table |= {"v1": expected(D, D, D, D, F), "pixel": expected(D, C, D, D, F)}

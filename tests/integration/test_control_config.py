@@ -99,7 +99,7 @@ def test_a_wrong_edit_by_hand_changes_nothing_now_and_nothing_at_the_next_start(
 
 def serve(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "turnout", "serve", "--data", str(folder / "data"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_first_start_with_a_wrong_file_ends_with_every_error(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def event(event_id: str, name: str = "login") -> dict[str, object]:
 
 def test_both_ports_tell_that_the_process_lives(server: Server) -> None:
     for port in (server.port, server.control_port):
-        connection = HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("GET", "/healthy")
         answer = connection.getresponse()
         assert (answer.status, answer.read()) == (200, b"ok")
@@ -153,7 +153,7 @@ def test_events_leave_no_line_in_the_logs(server: Server) -> None:
     body = json.dumps({"batch": [event(f"many-{i}") for i in range(100)]}).encode()
     before = server.errors
     processed = sum(value for name, value in figures(server).items() if "processed_events" in name)
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
     good, wrong = f"tc_s=29&token={BACKEND}", "tc_s=29&token=wrong"
     headers = {"Content-Type": "application/json"}
     for i in range(500):

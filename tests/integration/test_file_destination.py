@@ -139,7 +139,7 @@ def test_kill_9_loses_nothing_that_was_reported_and_leaves_no_torn_line(tmp_path
         for _, line in zip(range(kill_after), writer.stdout, strict=False):
             reported = int(line)
         writer.send_signal(signal.SIGKILL)
-        rest, _ = writer.communicate(timeout=20)
+        rest, _ = writer.communicate(timeout=90)
         reported = int(rest.split()[-1]) if rest.split() else reported
         sent_until = reported + 500
     config = Config(path="events.ndjson", rotate_bytes=2_000_000, gzip=True)
@@ -198,7 +198,7 @@ def test_closed_files_are_packed_and_leftovers_are_finished_at_start(tmp_path: P
 
     def wait_until_packed(file: AppendFile) -> None:
         assert file._packer is not None
-        file._packer.submit(lambda: None).result(timeout=20)
+        file._packer.submit(lambda: None).result(timeout=90)
 
     config = Config(path="events.ndjson", rotate_bytes=16, gzip=True)
     file = AppendFile(tmp_path / "events.ndjson", config)
@@ -347,7 +347,7 @@ def test_closing_waits_for_the_write_under_way(tmp_path: Path, monkeypatch: pyte
 
         def slow_fsync(descriptor: int) -> None:
             started.set()
-            go_on.wait(10)
+            go_on.wait(60)
             real_fsync(descriptor)
 
         monkeypatch.setattr(os, "fsync", slow_fsync)

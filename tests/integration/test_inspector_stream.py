@@ -25,7 +25,7 @@ class Listener:
     """A client that reads a stream line by line."""
 
     def __init__(self, server: Server, token: str, query: str = "", last: str = "") -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.control_port, timeout=20)
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.control_port, timeout=60)
         headers = {"Authorization": f"Bearer {token}"} | ({"Last-Event-ID": last} if last else {})
         self._connection.request("GET", f"/v2/29/inspector/stream?{query}", headers=headers)
         self._response = self._connection.getresponse()
@@ -163,6 +163,6 @@ def test_a_server_that_stops_ends_its_streams(server: Server) -> None:
     stopping = threading.Thread(target=server.stop)
     stopping.start()
     assert one.ended()
-    stopping.join(20)
+    stopping.join(60)
     assert not stopping.is_alive()
     assert "Traceback" not in server.errors

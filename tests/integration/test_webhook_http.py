@@ -33,7 +33,7 @@ def run(request: pytest.FixtureRequest) -> Run:
     def run_it(coroutine: Coroutine[object, object, None]) -> None:
         factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(coroutine, 30))
+            runner.run(asyncio.wait_for(coroutine, 120))
 
     return run_it
 
@@ -377,7 +377,7 @@ def test_an_endless_body_is_read_for_16_kb(run: Run) -> None:
         async with partner(endless) as it:
             response = await capture(it.url)
             assert response.body == b"x" * 16_384
-            await asyncio.wait_for(gone.wait(), 10)
+            await asyncio.wait_for(gone.wait(), 60)
 
     run(scenario())
 

@@ -97,7 +97,7 @@ class Day:
     def close(self) -> int:
         """Ctrl-C; gives the server's exit code."""
         self.serve.send_signal(signal.SIGINT)
-        code = self.serve.wait(40)
+        code = self.serve.wait(90)
         self.orders.close()
         return code
 
@@ -110,7 +110,7 @@ class Day:
             input="" if stdin is None else json.dumps(stdin),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert "\x1b" not in done.stdout + done.stderr, "colour is for terminals"
@@ -241,7 +241,7 @@ def test_tail_shows_what_comes_in_while_it_runs(day: Day) -> None:
         until(came, "a line of tail", seconds=60)
         reader.join()
         tail.send_signal(signal.SIGINT)
-        assert tail.wait(20) == 0
+        assert tail.wait(90) == 0
     found = json.loads(lines[0])
     assert (found["event_id"], found["source"], found["status"]) == ("live", "29/shop", "valid")
 

@@ -53,7 +53,7 @@ def printed(clone: Path, environment: dict[str, str]) -> Iterator[Path]:
         yield output
     finally:
         os.killpg(make.pid, signal.SIGINT)
-        make.wait(40)
+        make.wait(90)
 
 
 def test_it_prints_url_key_and_a_curl_line_that_works_when_pasted(

@@ -63,7 +63,7 @@ def call(
     if body is not None:
         sent["Content-Type"] = "application/json"
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    connection = http.client.HTTPConnection("127.0.0.1", server.control_port, timeout=20, source_address=(address, 0))
+    connection = http.client.HTTPConnection("127.0.0.1", server.control_port, timeout=60, source_address=(address, 0))
     try:
         connection.request(method, path, data, sent | (headers or {}))
         response = connection.getresponse()

@@ -94,7 +94,7 @@ class Site:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                site.gate.wait(30)
+                site.gate.wait(90)
                 status = site.answers.pop(0) if site.answers else 200
                 query = parse_qs(urlsplit(self.path).query)
                 kind, cookie = self.headers["Content-Type"], self.headers.get("Cookie", "")

@@ -149,8 +149,8 @@ class Town:
 
     def up(self, partner: Partner) -> None:
         """Let it listen."""
-        asyncio.run_coroutine_threadsafe(partner.listen(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(partner.listen(), self._loop).result(60)
 
     def down(self, partner: Partner) -> None:
         """End its connections, and refuse new ones."""
-        asyncio.run_coroutine_threadsafe(partner.hang_up(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(partner.hang_up(), self._loop).result(60)

@@ -18,7 +18,7 @@ class Response(NamedTuple):
 class RawClient:
     """One connection. Reads fail after `timeout` seconds: a server that hangs fails the test."""
 
-    def __init__(self, port: int, timeout: float = 20.0) -> None:
+    def __init__(self, port: int, timeout: float = 60.0) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._data = b""

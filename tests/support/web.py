@@ -34,9 +34,9 @@ def ask(
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Content-Type": "application/json"} if data is not None else {}
     connection = (
-        http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=tls)
+        http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=tls)
         if tls is not None
-        else http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        else http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     )
     try:
         connection.request(method, target, data, {**sent, **(headers or {})})

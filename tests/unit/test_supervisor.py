@@ -28,7 +28,7 @@ class Supervised(Server):
 
     def exited(self) -> int:
         """Wait for the end; its exit code."""
-        return self.supervisor.wait(40)
+        return self.supervisor.wait(90)
 
     def pids(self) -> dict[str, int | None]:
         return {name: self.pid(name) for name in PROCESSES}

@@ -17,7 +17,7 @@ def loaded(module: str) -> str:
     # -I -S: without the site directory's own hooks, which may load anything.
     path = "import sys; sys.path[:0] = ['src']\n"
     run = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", path + program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-I", "-S", "-c", path + program], capture_output=True, text=True, check=True, timeout=120
     )
     return run.stdout.strip()
 

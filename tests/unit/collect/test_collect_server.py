@@ -40,7 +40,7 @@ class Disk:
         self.stored: list[bytes] = []
 
     def append(self, records: Sequence[bytes]) -> None:
-        assert self.open.wait(20)
+        assert self.open.wait(60)
         if self.full is not None:
             raise self.full
         self.stored += records
@@ -54,7 +54,7 @@ class Client:
         self._writer.write(data)
 
     async def status(self) -> int:
-        head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 20)
+        head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 60)
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         await self._reader.readexactly(length)
         return int(head.split()[1])

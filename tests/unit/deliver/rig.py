@@ -125,7 +125,7 @@ class Rig:
             yield runner
         finally:
             runner.stop()
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 60)
             await self.destination.close()
             report = audit(self.log, self.store)
             assert report.closes, report
@@ -154,7 +154,7 @@ class Rig:
 
 async def eventually(condition: Callable[[], object], what: str) -> None:
     """Let others work until `condition` holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the condition may be anything
             await asyncio.sleep(0.002)
     assert condition(), what

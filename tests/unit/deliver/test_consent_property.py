@@ -224,4 +224,4 @@ def test_nothing_reaches_a_destination_that_may_not_have_it(
         rig.store.close()
 
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(asyncio.wait_for(scenario(Path(folder)), 60))
+        asyncio.run(asyncio.wait_for(scenario(Path(folder)), 120))

@@ -31,7 +31,7 @@ REFUSED = Result("rejected", "400_bad_request")
 
 
 def play(scenario: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(scenario, 30))
+    asyncio.run(asyncio.wait_for(scenario, 120))
 
 
 def consenting(*categories: object, **more: object) -> bytes:

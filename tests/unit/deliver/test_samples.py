@@ -25,7 +25,7 @@ NOW = 1_764_000_000_000
 
 
 def play(scenario: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(scenario, 20))
+    asyncio.run(asyncio.wait_for(scenario, 120))
 
 
 def shown(rig: Rig) -> list[Attempt]:
