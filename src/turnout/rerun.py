@@ -76,7 +76,7 @@ class Rerun:
         """Raises `FormulaError` for a formula that cannot work."""
         self._chain = chain_for(snapshot, Tally())
         self._destinations = list(snapshot.destinations.values())
-        self._gates = {one.ref: Gate(one.requirement) for one in self._destinations}
+        self._gates = {one.ref: Gate(one.requirement, one.zone) for one in self._destinations}
         self._mappers = {one.ref: Mapper(one.mapping) for one in self._destinations if one.mapping is not None}
 
     def fates(self, received: Received) -> dict[str, Fate]:
@@ -122,7 +122,9 @@ class Rerun:
 
 def _nowhere(destination: Destination) -> Context:
     """A world in which nothing is sent."""
-    return Context(destination.ref, Path(), lambda translator: DryDestination(translator, lambda: 0))
+    return Context(
+        destination.ref, Path(), lambda translator: DryDestination(translator, lambda: 0), zone=destination.zone
+    )
 
 
 def changes(before: Rerun, after: Rerun, received: Received) -> Iterator[Change]:

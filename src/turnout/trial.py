@@ -121,7 +121,7 @@ def verdict(destination: Destination, processed: Processed, now_ms: int) -> Verd
     )
     code, detail = offered(destination, processed), ""
     if code is None:
-        code, detail = Gate(destination.requirement).judge(event, now_ms)
+        code, detail = Gate(destination.requirement, destination.zone).judge(event, now_ms)
     if code is not None:
         reason = REASON_OF.get(code, "inactive" if destination.status != "active" else "")
         return structs.replace(found, outcome=OUTCOME_OF[code], reason=reason, detail=detail)
@@ -138,6 +138,7 @@ def _translated(found: Verdict, destination: Destination, processed: Processed, 
         destination.delivery.batch_size,
         destination.delivery.timeout_ms,
         dry_mode=True,
+        zone=destination.zone,
     )
     if destination.mapping is not None:
         made = mapped.mapped(Mapper(destination.mapping), event, context)

@@ -76,7 +76,7 @@ def test_generated_pages_are_up_to_date() -> None:
     ("title", "kind", "own"),
     [
         ("Sources", Source, {"site", "name"}),
-        ("Destinations", Destination, {"site", "name"}),
+        ("Destinations", Destination, {"site", "name", "time_zone"}),
         ("Delivery", Delivery, set[str]()),
         ("Cleansing", RuleFields, set[str]()),
         ("Alerts", AlertFields, set[str]()),

@@ -11,6 +11,7 @@ SECRET = "4f1c2b7a90-secret"
 CONFIG = f"""
 sites:
   "29":
+    time_zone: Europe/Paris
     sources:
       backend: {{type: server, key: {BACKEND}}}
       closed: {{type: server, key: b1946ac9-2490-4a5b-9d61-000000000029, status: inactive}}

@@ -62,6 +62,7 @@ def send(settings: Settings, destination: Destination, event: Processed) -> Resu
                 lambda translator: HttpDestination(translator, session, now_ms),
                 destination.delivery.batch_size,
                 destination.delivery.timeout_ms,
+                zone=destination.zone,
             )
             opened = mapped.open_destination(destination, context)
             try:

@@ -49,6 +49,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             destination.delivery.timeout_ms,
             lambda warned: mapping_warnings.update({destination.ref: len(warned)}),
             destination.dry_mode,
+            destination.zone,
         )
         return mapped.open_destination(destination, context)
 

@@ -10,6 +10,7 @@ import typer
 from turnout.cli.options import Json
 from turnout.cli.output import FAILED, complain, errors, exit_codes, fail, print_json, printable
 from turnout.cli.try_event import event
+from turnout.model import timezone
 from turnout.model.clock import now_ms
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def formula(
     event: Annotated[
         str | None, typer.Option(help="A file with an event as JSON; - for standard input; default: an empty event.")
     ] = None,
+    zone: Annotated[
+        str, typer.Option(help="Where dates without an offset are meant: a site's time_zone.", metavar="NAME")
+    ] = timezone.NAME,
     json: Json = False,
 ) -> None:
     """Evaluate a formula on an event and print its value as JSON, and on stderr what did not fit.
@@ -38,8 +42,10 @@ def formula(
     from turnout.formula import FAILED as EXCEEDED  # noqa: PLC0415 - the parser, and only for this
     from turnout.formula import Run  # noqa: PLC0415
 
+    if zone not in timezone.known():
+        fail(f"{zone} is no time zone: a name of the time-zone database, such as Europe/Paris")
     compiled = _compiled(text)
-    run = Run(_event(event) if event else {}, now_ms())
+    run = Run(_event(event) if event else {}, now_ms(), timezone.zone_of(zone))
     value = compiled.value(run)
     if json:
         print_json(_document(compiled, run) | ({} if value is EXCEEDED else {"value": value}))

@@ -18,6 +18,8 @@ from turnout.control.routing import consent_of, filter_of
 from turnout.control.sourcekeys import find_doubles, keys_of
 from turnout.control.yamlfile import expand, join, parse
 from turnout.destinations import registry
+from turnout.formula.errors import did_you_mean
+from turnout.model import timezone
 from turnout.model.alerts import Alert
 from turnout.model.cleansing import Rule
 from turnout.model.config import Delivery, Destination, IpMode, Snapshot, Source
@@ -52,6 +54,7 @@ _SITE_FIELDS = {
     "sources": dict,
     "destinations": dict,
     "first_party": list,
+    "time_zone": str,
     "cleansing": list,
     "alerts": dict,
     "stores": dict,
@@ -99,6 +102,7 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
     sources: dict[str, Source] = {}
     destinations: dict[str, Destination] = {}
     first_party: dict[str, tuple[str, ...]] = {}
+    time_zones: dict[str, str] = {}
     rules: list[Rule] = []
     alerts: dict[str, Alert] = {}
     stores: dict[str, DataStore] = {}
@@ -115,6 +119,7 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
         _name(site, path, problems)
         members = _mapping(value, path, _SITE_FIELDS, problems)
         first_party[site] = _domains(members, path, problems)
+        time_zones[site] = _time_zone(members, path, problems)
         sampling[site] = _sampling(members, path, problems)
         for name, source in _members(members, "sources", path, problems):
             sources[f"{site}/{name}"] = _source(site, name, source, join(f"{path}.sources", name), problems)
@@ -130,7 +135,7 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
             where = join(f"{path}.destinations", name)
             read = _destination(site, name, destination, where, sources, Findings(problems, warnings))
             if read is not None:
-                destinations[read.ref] = read
+                destinations[read.ref] = msgspec.structs.replace(read, time_zone=time_zones[site])
         alerts |= read_alerts(site, members, path, sources, destinations, Findings(problems, warnings))
     problems += find_doubles(sources.values())
     _unique_files(destinations.values(), problems)
@@ -150,6 +155,7 @@ def load(text: str, environment: Mapping[str, str], secrets: Secrets | None = No
         stores=stores,
         enrichments=tuple(enrichments),
         specifications=specifications,
+        time_zones={site: zone for site, zone in time_zones.items() if zone != timezone.NAME},
         sampling={site: mode for site, mode in sampling.items() if mode != "auto"},
         warnings=tuple(warnings),
     )
@@ -238,6 +244,16 @@ def _domains(members: Mapping[str, object], path: str, problems: list[Problem]) 
             problems.append(Problem(f"{path}.first_party[{index}]", f"{text!r} is no domain", fix))
         domains.append(domain)
     return tuple(domains)
+
+
+def _time_zone(members: Mapping[str, object], path: str, problems: list[Problem]) -> str:
+    """Where a site's dates without an offset are meant."""
+    name = members.get("time_zone", timezone.NAME)
+    if name not in timezone.known():
+        fix = did_you_mean(str(name), timezone.known()) or "a name of the time-zone database, such as Europe/Paris"
+        problems.append(Problem(f"{path}.time_zone", f"{name!r} is no time zone", fix))
+        return timezone.NAME
+    return str(name)
 
 
 def _sampling(members: Mapping[str, object], path: str, problems: list[Problem]) -> Mode:

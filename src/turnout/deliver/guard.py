@@ -1,6 +1,7 @@
 """The gate of one destination at work: counts filters that fail, and says so once."""
 
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 
 import structlog
 
@@ -15,12 +16,12 @@ log = structlog.get_logger("deliver")
 class Guard:
     """See the module. One per destination and configuration, so that its requirement is compiled once."""
 
-    def __init__(self, destination: str, requirement: Requirement, clock: Clock) -> None:
-        """`destination` is its reference. Raises `FormulaError` if the filter is no formula."""
+    def __init__(self, destination: str, requirement: Requirement, clock: Clock, zone: tzinfo = UTC) -> None:
+        """`destination` is its reference, `zone` its site's. Raises `FormulaError` if the filter is no formula."""
         self.requirement = requirement
         self.failures = 0
         """Events that were stopped because the filter could not be evaluated."""
-        self._gate = Gate(requirement)
+        self._gate = Gate(requirement, zone)
         self.open = self._gate.open
         self._destination, self._clock = destination, clock
         self._last = ""

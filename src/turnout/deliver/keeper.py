@@ -79,7 +79,7 @@ class Keeper:
 
     async def _run_once(self) -> None:
         if self._guard is None:
-            self._guard = Guard(self.settings.ref, self.settings.requirement, self._clock)
+            self._guard = Guard(self.settings.ref, self.settings.requirement, self._clock, self.settings.zone)
         destination = self._open(self.settings)
         try:
             self._runner = Runner(

@@ -14,6 +14,7 @@ to results for all of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Protocol
 
@@ -36,9 +37,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     received_ms: int = 0
     source: Mapping[str, object] | None = None
 
-    def run(self) -> Run:
+    def run(self, zone: tzinfo = UTC) -> Run:
         """For the templates of settings. Its clock stands at the receipt, so that every attempt is the same."""
-        return Run(self.data() if self.source is None else self.source, self.received_ms)
+        return Run(self.data() if self.source is None else self.source, self.received_ms, zone)
 
     def data(self) -> dict[str, object]:
         """The event as a new dict that the caller may change."""
@@ -132,3 +133,5 @@ class Context(msgspec.Struct, frozen=True):
     """Takes what formulas on one event could not compute, by code."""
     dry_mode: bool = False
     """Nothing may be sent: `http` does not, and what does not use it is never asked (`registry.py`)."""
+    zone: tzinfo = UTC
+    """Where dates without an offset are meant."""

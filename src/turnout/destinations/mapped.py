@@ -59,7 +59,7 @@ def mapped(mapper: Mapper, event: Event, context: Context) -> Event | Result:
     """The event as the destination gets it, or why it does not. Never raises."""
     try:
         data = event.data() if event.source is None else mapper.copy(event.source)
-        run = Run(data, event.received_ms)
+        run = Run(data, event.received_ms, context.zone)
         made = mapper.map(data, run)
     except Exception as error:
         log.exception("mapping raised", destination=context.ref)

@@ -152,7 +152,7 @@ class Webhook:
 
     def request(self, events: Sequence[Event], now_ms: int) -> Request | Result:
         """The one request that carries these events; a result if a template makes none of it."""
-        runs = [_NOTHING] * len(events) if self._constant else [event.run() for event in events]
+        runs = [_NOTHING] * len(events) if self._constant else [event.run(self._context.zone) for event in events]
         made = self._request(events, runs, now_ms)
         for run in runs:
             if run.warnings:

@@ -3,11 +3,13 @@
 One `Snapshot` is one version of the whole configuration; stages swap it whole and never see half of one.
 """
 
+from datetime import tzinfo
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from turnout.model import timezone
 from turnout.model.alerts import Alert
 from turnout.model.cleansing import Rule
 from turnout.model.enrichment import DataStore, Enrichment
@@ -108,10 +110,17 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["active", "inactive"] = "active"
     dry_mode: bool = False
     delivery: Delivery = Delivery()
+    time_zone: str = timezone.NAME
+    """That of its site."""
 
     @property
     def ref(self) -> str:
         return f"{self.site}/{self.name}"
+
+    @property
+    def zone(self) -> tzinfo:
+        """Where it takes dates without an offset to be."""
+        return timezone.zone_of(self.time_zone)
 
     @property
     def requirement(self) -> Requirement:
@@ -140,10 +149,16 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Those of each site in the order in which they run."""
     specifications: dict[str, Specification] = {}
     """By site: what its events must look like; sites without one go by the standard events."""
+    time_zones: dict[str, str] = {}
+    """By site: where dates without an offset are meant; UTC where it does not say."""
     sampling: dict[str, Mode] = {}
     """By site: how its records for the inspector are sampled; `auto` where it does not say."""
     warnings: tuple[Problem, ...] = ()
     """What works but is probably a mistake."""
+
+    def time_zone(self, site: str) -> tzinfo:
+        """That of a site."""
+        return timezone.zone_of(self.time_zones.get(site, timezone.NAME))
 
 
 EMPTY = Snapshot(version="empty")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -66,7 +67,14 @@ def _cleansing(snapshot: Snapshot, timing: Timing, tally: Tally) -> Iterator[Ste
     if rules:
         from turnout.process.steps.cleanse import cleansing  # noqa: PLC0415 - the formula language
 
-        yield cleansing(rules, timing, tally)
+        yield cleansing(rules, timing, tally, _zones(snapshot))
+
+
+def _zones(snapshot: Snapshot) -> dict[str, tzinfo]:
+    """By source, of sites that have one."""
+    return {
+        ref: snapshot.time_zone(one.site) for ref, one in snapshot.sources.items() if one.site in snapshot.time_zones
+    }
 
 
 def _enriching(snapshot: Snapshot, tally: Tally, known: Knowledge) -> Iterator[Step]:
@@ -75,4 +83,4 @@ def _enriching(snapshot: Snapshot, tally: Tally, known: Knowledge) -> Iterator[S
     if stores or rules:
         from turnout.process.steps.enrich import enriching  # noqa: PLC0415 - the formula language
 
-        yield enriching(stores, rules, known, tally)
+        yield enriching(stores, rules, known, tally, _zones(snapshot))

@@ -1,6 +1,7 @@
 """Whether an event's content lets it pass: consent first, then the filter (`processing.md` §7.2, §7.3)."""
 
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from typing import NamedTuple
 
 from turnout.formula import FAILED, Formula, Run, compile_formula
@@ -24,8 +25,9 @@ _NOT_MET = Verdict(Code.FILTERED_CONDITION)
 class Gate:
     """A requirement, compiled. What cannot be judged does not pass."""
 
-    def __init__(self, requirement: Requirement) -> None:
-        """Raises `FormulaError` if the filter is no formula."""
+    def __init__(self, requirement: Requirement, zone: tzinfo = UTC) -> None:
+        """`zone` is the site's. Raises `FormulaError` if the filter is no formula."""
+        self._zone = zone
         self._consent = requirement.consent
         self._filter: Formula | None = compile_formula(requirement.filter) if requirement.filter else None
 
@@ -45,7 +47,7 @@ class Gate:
             return PASSES
         if event is None:
             return Verdict(Code.FILTERED_CONDITION, "the event can't be read")
-        run = Run(event, now_ms)
+        run = Run(event, now_ms, self._zone)
         value = self._filter.value(run)
         if value is FAILED:
             return Verdict(Code.FILTERED_CONDITION, next(iter(run.warnings.values())).message)

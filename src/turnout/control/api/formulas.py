@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Annotated, Literal
 
 import msgspec
@@ -137,13 +138,13 @@ class PropertyQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 @operation("POST", "/v2/{site}/try/formula", scope="inspector:read", tag="Trying")
 def try_formula(call: Call[Nothing, New[TryFormula]]) -> Single[TryFormulaAttributes]:
-    """Evaluate a formula on an event. Nothing is kept.
+    """Evaluate a formula on an event, now and in the site's time zone. Nothing is kept.
 
     A text that is no formula is answered, too: with what is wrong, where, and what to do.
     """
     wanted = call.body.data.attributes
     try:
-        attributes = _tried(wanted, call.now_ms)
+        attributes = _tried(wanted, call.now_ms, call.world.snapshot().time_zone(call.site))
     except FormulaError as error:
         mistake = Mistake(
             message=error.message,
@@ -178,7 +179,7 @@ def list_properties(call: Call[PropertyQuery, Nothing]) -> Listing[PropertyAttri
     return Listing(data=[_property(one) for one in found], links={"self": call.url})
 
 
-def _tried(wanted: TryFormula, now_ms: int) -> TryFormulaAttributes:
+def _tried(wanted: TryFormula, now_ms: int, zone: tzinfo) -> TryFormulaAttributes:
     """Raises `FormulaError`."""
     event = {} if wanted.event is UNSET else wanted.event
     within = None if wanted.within is UNSET else wanted.within
@@ -190,7 +191,7 @@ def _tried(wanted: TryFormula, now_ms: int) -> TryFormulaAttributes:
         elements = listed[:_ELEMENTS] if isinstance(listed, list) else ()
 
     def value(element: object = None, index: int = 0) -> ValueShown:
-        run = Run(event, now_ms)
+        run = Run(event, now_ms, zone)
         found = compiled.value(run, element, index)
         return ValueShown(
             value=None if found is FAILED else found,

@@ -69,7 +69,7 @@ def validate_payload(call: Call[Nothing, New[Validated]]) -> Single[ValidationAt
     status, judged = call.world.judge(snapshot, source, body, call.now_ms)
     numbers = integrations.numbers(call)
     destinations = [
-        (numbers["destination", one.ref].id, one, Gate(one.requirement))
+        (numbers["destination", one.ref].id, one, Gate(one.requirement, one.zone))
         for one in snapshot.destinations.values()
         if source.ref in one.sources and one.status == "active"
     ]

@@ -84,7 +84,7 @@ FUNCTIONS: tuple[Function, ...] = (
     ),
     strict(
         "DATEPARSE", _parse, [Parameter("text", TEXT), _FORMAT], "date",
-        "Reads a date written in this format; in the workspace's zone unless the text says another.",
+        "Reads a date written in this format; in the site's time zone unless the text says another.",
         ('DATEPARSE("05/11/2024 18:30", "dd/MM/yyyy HH:mm")', '"2024-11-05T18:30:00.000Z"'), pure=False,
     ),
     strict(

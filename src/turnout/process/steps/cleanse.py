@@ -6,7 +6,8 @@ and the rule, so an event that is processed twice derives the same event twice.
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, tzinfo
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -61,8 +62,8 @@ class _Compiled(NamedTuple):
     derives: bool
 
 
-def cleansing(rules: Sequence[Rule], timing: Timing, tally: Tally) -> Step:
-    """The step of these rules, in this order. Counts in `tally` what they come to.
+def cleansing(rules: Sequence[Rule], timing: Timing, tally: Tally, zones: Mapping[str, tzinfo]) -> Step:
+    """The step of these rules, in this order. Counts in `tally` what they come to; `zones` are those of sources.
 
     Raises `FormulaError` for a formula that cannot work.
     """
@@ -80,7 +81,7 @@ def cleansing(rules: Sequence[Rule], timing: Timing, tally: Tally) -> Step:
             return
         run = draft.run
         if run is None:
-            run = draft.run = Run(draft.event, draft.received_ms)
+            run = draft.run = Run(draft.event, draft.received_ms, zones.get(draft.source, UTC))
         for account, condition, operate, derives in concerned:
             if derives and draft.derived_from:
                 continue
@@ -150,7 +151,7 @@ def _derive(name: str, rows: Sequence[Change], account: _Account) -> Operate:
     def derive(draft: Draft, run: Run) -> None:
         event = _decode(_encode(draft.event))
         event["event_name"] = name
-        apply(draft, event, Run(event, draft.received_ms))
+        apply(draft, event, Run(event, draft.received_ms, run.zone))
         event_id = str(uuid.uuid5(DERIVED, "\n".join((draft.source, draft.event_id, label))))
         context = _context(event)
         if context is None:

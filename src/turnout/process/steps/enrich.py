@@ -6,6 +6,7 @@ enriched, and after: whoever comes next finds it.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, tzinfo
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +16,7 @@ from turnout.formula import Formula, Run, compile_formula
 from turnout.model.enrichment import DataStore, Enrichment
 from turnout.model.requirement import granted
 from turnout.process.chain import Draft, Step, Tally
-from turnout.process.enrichment.asking import Answers, Asking
+from turnout.process.enrichment.asking import Answers, Asking, Call
 from turnout.process.enrichment.device import device_of
 from turnout.process.enrichment.geo import Geo
 from turnout.process.enrichment.merge import Object, Warned, merge
@@ -73,10 +74,16 @@ class Knowledge(NamedTuple):
     rehearsal: bool = False
 
 
-def enriching(stores: Sequence[DataStore], rules: Sequence[Enrichment], known: Knowledge, tally: Tally) -> Step:
+def enriching(
+    stores: Sequence[DataStore],
+    rules: Sequence[Enrichment],
+    known: Knowledge,
+    tally: Tally,
+    zones: Mapping[str, tzinfo],
+) -> Step:
     """The step of these stores and enrichments, in this order. Counts in `tally` what they come to.
 
-    Raises `FormulaError` for a formula that cannot work.
+    `zones` are those of sources. Raises `FormulaError` for a formula that cannot work.
     """
     keeping: dict[tuple[str, str], list[_Keeping]] = {}
     for store in stores:
@@ -95,15 +102,15 @@ def enriching(stores: Sequence[DataStore], rules: Sequence[Enrichment], known: K
     def enrich(draft: Draft) -> None:
         event, name = draft.event, draft.event.get("event_name")
         mine = keeping.get((draft.source, name)) if isinstance(name, str) else None
-        said = list(_kept(mine, draft)) if mine and not known.rehearsal else []
+        said = list(_kept(mine, draft, zones)) if mine and not known.rehearsal else []
         statuses: list[str] = []
         for rule, names, condition, asking, geo in by_source.get(draft.source, ()):
             if rule.event_names and name not in rule.event_names:
                 continue
-            if condition is not None and not condition.holds(_run(draft)):
+            if condition is not None and not condition.holds(_run(draft, zones)):
                 continue
             if asking is not None:
-                told = _asked(draft, rule, asking, known.answers)
+                told = _asked(draft, rule, asking.call(_run(draft, zones)), known.answers)
             elif geo is not None:
                 told = _located(event, geo, trouble)
             elif rule.user_agent:
@@ -136,11 +143,13 @@ class _Trouble:
         self._said[text] += 1
 
 
-def _kept(mine: Sequence[_Keeping], draft: Draft) -> Iterator[tuple[DataStore, str, bytes]]:
+def _kept(
+    mine: Sequence[_Keeping], draft: Draft, zones: Mapping[str, tzinfo]
+) -> Iterator[tuple[DataStore, str, bytes]]:
     """What the event says to each store, encoded as it is now. Nothing without the user's consent."""
     given = granted(draft.event)
     for store, names, chosen, condition in mine:
-        if store.consent not in given or (condition is not None and not condition.holds(_run(draft))):
+        if store.consent not in given or (condition is not None and not condition.holds(_run(draft, zones))):
             continue
         for holder in holders(draft.event, names):
             if (key := key_of(holder.value, names[-1])) is not None:
@@ -178,8 +187,7 @@ def _enriched(
     return _Told(asked, found, warnings)
 
 
-def _asked(draft: Draft, rule: Enrichment, asking: Asking, answers: Answers) -> _Told:
-    call = asking.call(_run(draft))
+def _asked(draft: Draft, rule: Enrichment, call: Call | str, answers: Answers) -> _Told:
     if isinstance(call, str):
         return _Told(1, 0, [Warned("missing_key", "event", call)])
     answer = answers.get(call)
@@ -267,9 +275,9 @@ def _overall(statuses: Sequence[str]) -> str:
     return statuses[0] if len(set(statuses)) == 1 else _PARTIAL
 
 
-def _run(draft: Draft) -> Run:
+def _run(draft: Draft, zones: Mapping[str, tzinfo]) -> Run:
     if draft.run is None:
-        draft.run = Run(draft.event, draft.received_ms)
+        draft.run = Run(draft.event, draft.received_ms, zones.get(draft.source, UTC))
     return draft.run
 
 
