@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -105,15 +105,14 @@ def _drained(events: int, *, backlog: bool) -> float:
             log.close()
 
 
-def append(log: Log, events: int) -> None:
-    """What the collector would have written for so many sample events."""
+def append(log: Log, events: int, event: Callable[[int], bytes] | None = None) -> None:
+    """What the collector would have written for so many sample events, or others."""
+    make = event or payload
     for first in range(0, events, GROUP):
         records = []
         for number in range(first, min(first + GROUP, events)):
             event_id = f"{number:018d}"
-            records.append(
-                encode(Received(event_id, "29/backend", "search", "valid", 1_700_000_000_000, payload(number)))
-            )
+            records.append(encode(Received(event_id, "29/backend", "search", "valid", 1_700_000_000_000, make(number))))
         log.append(ACCEPTED, records)
 
 
