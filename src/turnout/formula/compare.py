@@ -14,6 +14,9 @@ def equal(run: Run, left: object, right: object) -> bool:
     """`=`: by value within a type; numbers and booleans also equal the texts that write them."""
     kind, other = type(left), type(right)
     if kind is list or other is list:
+        if type(left) is list and other is str and right in left:
+            run.spend(len(left))
+            return True
         return _any_pair(run, equal, left, right)
     if kind is str:
         if other is str:
@@ -64,6 +67,24 @@ ORDER: dict[str, Test] = {
     "<=": _ordered(lambda a, b: a <= b, lambda a, b: a <= b),
     ">=": _ordered(lambda a, b: a >= b, lambda a, b: a >= b),
 }
+
+
+def between(run: Run, value: object, low: object, high: object) -> bool:
+    """`BETWEEN`: bounds included; of an array one element lies between them."""
+    if type(value) is list:
+        run.spend(len(value))
+        return any(between(run, each, low, high) for each in value)
+    return ORDER[">="](run, value, low) and ORDER["<="](run, value, high)
+
+
+def among(run: Run, value: object, texts: frozenset[str]) -> bool:
+    """`IN` with nothing but constant texts."""
+    if type(value) is str:
+        return value in texts
+    if type(value) is list and all(type(one) is str for one in value):
+        run.spend(len(value) * len(texts))
+        return not texts.isdisjoint(value)
+    return any(equal(run, value, text) for text in texts)
 
 
 def _any_pair(run: Run, test: Test, left: object, right: object) -> bool:

@@ -1,19 +1,20 @@
-"""Syntax tree → closures. What only a reader of the whole can judge is judged here: names, counts, literals.
+"""Syntax tree → the source of one Python function. What only a reader of the whole can judge is judged here: names,
+counts, literals.
 
-Each node becomes a function of a `Run`; constants are folded, paths split, patterns compiled, so that an event pays
-for reading and computing alone. In element scope (§4) the same nodes compile to functions that read the element.
+Each node becomes some lines of the function; constants are folded, paths split, patterns compiled, so that an event
+pays for reading and computing alone. In element scope (§4) the same nodes become lines that read the element.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from turnout.formula import operators, paths
-from turnout.formula.code import Code, Evaluate, constant, folded
+from turnout.formula.code import Built, Code, constant, folded
 from turnout.formula.errors import TreeError, did_you_mean
 from turnout.formula.functions import FUNCTIONS
 from turnout.formula.functions.registry import Function
 from turnout.formula.kinds import ELEMENT, PATH, PATTERN, Kind
-from turnout.formula.run import Run
+from turnout.formula.source import Source
 from turnout.formula.tree import (
     Among,
     And,
@@ -30,7 +31,6 @@ from turnout.formula.tree import (
     Or,
     Path,
 )
-from turnout.formula.values import truthy
 
 _ELSEWHERE = {
     "AVG": "AVERAGE", "CASE": "SWITCH", "CONCATENATE": "CONCAT", "HASH": "SHA256", "IFEMPTY": "COALESCE",
@@ -62,26 +62,26 @@ def compiled(node: Node, scope: Scope = EVENT) -> Code:
         case Call():
             return _call(node, scope)
         case _:
-            below, build = _operator(node, scope)
-    code = Code(build, node, size=1 + sum(one.size for one in below))
+            below, built = _operator(node, scope)
+    code = Code(built.write, node, kind=built.kind, size=1 + sum(one.size for one in below))
     return folded(code) if all(one.constant for one in below) else code
 
 
-def _operator(node: Node, scope: Scope) -> tuple[Sequence[Code], Evaluate]:
-    """The operands of an operator or literal, and its closure."""
+def _operator(node: Node, scope: Scope) -> tuple[Sequence[Code], Built]:
+    """The operands of an operator or literal, and how it is written."""
     match node:
         case Array(items):
             below = _all(items, scope)
-            return below, _array([one.evaluate for one in below])
+            return below, operators.array(below)
         case Object(entries):
             below = _all([value for _, value in entries], scope)
-            return below, _object([(name, one.evaluate) for (name, _), one in zip(entries, below, strict=True)])
+            return below, operators.object_of([(name, one) for (name, _), one in zip(entries, below, strict=True)])
         case Negative(operand):
             below = _all([operand], scope)
             return below, operators.negative(below[0])
         case Not(operand):
             below = _all([operand], scope)
-            return below, _not(below[0].evaluate)
+            return below, operators.negation(below[0])
         case Arithmetic(first, rest):
             below = _all([first, *(one for _, one in rest)], scope)
             signs = [sign for sign, _ in rest]
@@ -100,10 +100,10 @@ def _operator(node: Node, scope: Scope) -> tuple[Sequence[Code], Evaluate]:
             return below, operators.between(below[0], below[1], below[2])
         case And(operands):
             below = _all(operands, scope)
-            return below, _all_of([one.evaluate for one in below])
+            return below, operators.junction(below, ends=False)
         case Or(operands):
             below = _all(operands, scope)
-            return below, _any_of([one.evaluate for one in below])
+            return below, operators.junction(below, ends=True)
     raise AssertionError(node)
 
 
@@ -111,82 +111,45 @@ def _all(nodes: Sequence[Node], scope: Scope) -> list[Code]:
     return [compiled(one, scope) for one in nodes]
 
 
-def _array(items: list[Evaluate]) -> Evaluate:
-    return lambda run: [item(run) for item in items]
-
-
-def _object(entries: list[tuple[str, Evaluate]]) -> Evaluate:
-    return lambda run: {name: value(run) for name, value in entries}
-
-
-def _not(operand: Evaluate) -> Evaluate:
-    return lambda run: not truthy(operand(run))
-
-
-def _all_of(operands: list[Evaluate]) -> Evaluate:
-    def code(run: Run) -> bool:
-        for operand in operands:
-            value = operand(run)
-            if value is not True and not truthy(value):
-                return False
-        return True
-
-    return code
-
-
-def _any_of(operands: list[Evaluate]) -> Evaluate:
-    def code(run: Run) -> bool:
-        for operand in operands:
-            value = operand(run)
-            if value is True or truthy(value):
-                return True
-        return False
-
-    return code
-
-
 def _path(node: Node, parts: tuple[str, ...], scope: Scope) -> Code:
-    read = _reading(parts, scope, paths.reader, paths.event_reader)
     steps = paths.steps(parts)
-    event_steps = paths.steps(parts[1:]) if scope.inside and parts[0] == "root" else steps
-
-    def event_present(run: Run) -> bool:
-        return paths.present(run, run.event, event_steps)
-
-    def present(run: Run) -> bool:
-        if type(run.element) is dict:
-            return paths.present(run, run.element, steps)
-        return parts == scope.array or event_present(run)
-
-    from_event = not scope.inside or parts[0] == "root"
-    return Code(read, node, present=event_present if from_event else present)
-
-
-def _reading(
-    parts: tuple[str, ...],
-    scope: Scope,
-    reader: Callable[[Sequence[str]], paths.Read],
-    event_reader: Callable[[Sequence[str]], Evaluate],
-) -> Evaluate:
-    """How a path reads in its scope (§4)."""
     if not scope.inside:
-        return event_reader(parts)
+        return Code(lambda to: paths.read(to, "event", parts), node, present=lambda to: _present(to, "event", steps))
     if parts[0] == "root":
-        return event_reader(parts[1:]) if len(parts) > 1 else lambda run: run.event
-    from_element = reader(parts)
-    if parts == scope.array:
-        return lambda run: from_element(run, run.element) if type(run.element) is dict else run.element
-    from_event = event_reader(parts)
+        rest = parts[1:]
+        return Code(
+            lambda to: paths.read(to, "event", rest) if rest else "event",
+            node,
+            present=lambda to: _present(to, "event", paths.steps(rest)),
+        )
 
-    def code(run: Run) -> object:
-        if type(run.element) is dict:
-            return from_element(run, run.element)
-        value = from_event(run)
-        if type(value) is list:
-            return value[run.index] if run.index < len(value) else None
-        return value
+    def read(to: Source) -> str:
+        """From an element that is an object; else the array's own path is the element, and others are the event's."""
+        result = to.local()
+        with to.block("if type(element) is dict:"):
+            to.line(f"{result} = {paths.read(to, 'element', parts)}")
+        with to.block("else:"):
+            if parts == scope.array:
+                to.line(f"{result} = element")
+            else:
+                to.line(f"{result} = {paths.read(to, 'event', parts)}")
+                with to.block(f"if type({result}) is list:"):
+                    to.line(f"{result} = {result}[index] if index < len({result}) else None")
+        return result
 
-    return code
+    def present(to: Source) -> str:
+        result = to.local()
+        with to.block("if type(element) is dict:"):
+            to.line(f"{result} = {_present(to, 'element', steps)}")
+        with to.block("else:"):
+            to.line(f"{result} = {True if parts == scope.array else _present(to, 'event', steps)}")
+        return result
+
+    return Code(read, node, present=present)
+
+
+def _present(to: Source, value: str, path: Sequence[paths.Step]) -> str:
+    return to.let(to.call(paths.present, "run", value, to.name(path)))
 
 
 def _call(node: Call, scope: Scope) -> Code:
@@ -207,7 +170,8 @@ def _call(node: Call, scope: Scope) -> Code:
         if kind is PATH:
             arguments[-1] = _property(arguments[-1], function)
         _judge(kind, arguments[-1])
-    code = Code(function.build(arguments), node, size=1 + sum(one.size for one in arguments))
+    built = function.build(arguments)
+    code = Code(built.write, node, kind=built.kind, size=1 + sum(one.size for one in arguments))
     return folded(code) if function.pure and all(one.constant for one in arguments) else code
 
 
@@ -236,8 +200,8 @@ def _property(code: Code, function: Function) -> Code:
         case Call("GET", (Constant(str() as name),)):
             steps = paths.steps(paths.split(name))
 
-            def present(run: Run) -> bool:
-                return name in run.event or paths.present(run, run.event, steps)
+            def present(to: Source) -> str:
+                return to.let(f"{to.name(name)} in event or {to.call(paths.present, 'run', 'event', to.name(steps))}")
 
             return code._replace(present=present)
     raise TreeError(f"{function.name} takes a property", code.node.at, "ISEMPTY tests any value")

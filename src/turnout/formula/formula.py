@@ -1,9 +1,9 @@
 """A formula, ready to be evaluated, and how to make one."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 from turnout.formula import limits
-from turnout.formula.code import Code
+from turnout.formula.code import HEAD, Code
 from turnout.formula.compile import EVENT, Scope, compiled
 from turnout.formula.errors import FormulaError, LimitError, TreeError
 from turnout.formula.functions import FUNCTIONS
@@ -11,6 +11,7 @@ from turnout.formula.kinds import ELEMENT
 from turnout.formula.parse import parse
 from turnout.formula.printer import text_of
 from turnout.formula.run import FAILED, Run
+from turnout.formula.source import Source
 from turnout.formula.tree import Call, Constant, Node, walk
 from turnout.formula.values import copied, settled, truthy
 
@@ -27,13 +28,25 @@ class Note(NamedTuple):
     offset: int
 
 
-class Formula:
-    """A compiled formula: `text` as written, `tree`, `notes`, and its value for any event."""
+class Value(Protocol):
+    """The value for an event, a JSON value that shares nothing with the event; null is None.
 
-    __slots__ = ("_evaluate", "constant", "notes", "text", "tree")
+    For a formula within an array (`compile_formula`) `element` and `index` say which one. Never raises: surprises
+    leave warnings in the run. `FAILED` stands for an evaluation that exceeded a bound (§11): whoever asked must leave
+    things as they are.
+    """
+
+    def __call__(self, run: Run, element: object = None, index: int = 0) -> object: ...
+
+
+class Formula:
+    """A compiled formula: `text` as written, `tree`, `notes`, and its `value` for any event."""
+
+    __slots__ = ("constant", "notes", "text", "tree", "value")
 
     def __init__(self, text: str, tree: Node, code: Code) -> None:
-        self.text, self.tree, self._evaluate = text, tree, code.evaluate
+        self.text, self.tree = text, tree
+        self.value = cast("Value", _source(code).function())
         self.constant = code.constant
         """Whether it is the same for every event."""
         self.notes = tuple(_notes(tree))
@@ -43,27 +56,36 @@ class Formula:
         """The formula in its usual writing."""
         return text_of(self.tree)
 
-    def value(self, run: Run, element: object = None, index: int = 0) -> object:
-        """The value for this event, a JSON value that shares nothing with the event; null is None.
-
-        For a formula within an array (`compile_formula`) `element` and `index` say which one. Never raises:
-        surprises leave warnings in the run. `FAILED` stands for an evaluation that exceeded a bound (§11): whoever
-        asked must leave things as they are.
-        """
-        run.left, run.element, run.index = limits.WORK, element, index
-        try:
-            value = self._evaluate(run)
-            return value if type(value) in _DONE else _finished(value)
-        except LimitError as error:
-            run.warn("limit", str(error))
-        except Exception as error:  # noqa: BLE001 - a defect in a function must cost one value, not the event
-            run.warn("internal", f"{type(error).__name__}: {error}")
-        return FAILED
-
     def holds(self, run: Run, element: object = None, index: int = 0) -> bool:
         """Whether the value is true, as a condition; what fails does not hold."""
         value = self.value(run, element, index)
         return value is True or (value is not FAILED and truthy(value))
+
+
+def _source(code: Code) -> Source:
+    """The function that is a formula's value."""
+    to = Source(HEAD)
+    to.line(f"run.left = {limits.WORK}")
+    with to.block("try:"):
+        to.line("event = run.event")
+        value = code.write(to)
+        if code.kind in _DONE:
+            to.line(f"return {value}")
+        else:
+            short = f"type({value}) is str and len({value}) <= {_SHORT}"
+            to.line(f"return {value} if {short} else {to.call(_finished, value)}")
+    with to.block("except Exception as error:"):
+        to.line(f"return {to.call(_failed, 'run', 'error')}")
+    return to
+
+
+def _failed(run: Run, error: Exception) -> object:
+    if isinstance(error, LimitError):
+        run.warn("limit", str(error))
+    else:
+        # A defect in a function must cost one value, not the event.
+        run.warn("internal", f"{type(error).__name__}: {error}")
+    return FAILED
 
 
 def compile_formula(text: str, within: str | None = None) -> Formula:

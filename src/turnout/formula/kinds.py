@@ -14,9 +14,12 @@ from turnout.formula.values import json_text, number, scalar_text
 
 Accept: TypeAlias = Callable[[Run, object], object]
 
+SHORT_TEXT = "type({0}) is str and len({0}) <= 256"
+"""The condition, in Python, under which a value is a text that costs nothing beyond the node that handles it."""
+
 
 class Kind(NamedTuple):
-    """`name` is for people."""
+    """`name` is for people. `ready` is the condition, in Python, under which a value `{0}` is one as it stands."""
 
     name: str
     first: Accept | None = None
@@ -24,6 +27,7 @@ class Kind(NamedTuple):
     check: Callable[[object], "Wrong | None"] = lambda value: None
     early: bool = True
     """Whether a literal is the same value for every event; a date without an offset depends on the zone."""
+    ready: str = ""
 
 
 class Wrong(NamedTuple):
@@ -120,8 +124,8 @@ def _check_unit(value: object) -> Wrong | None:
 
 
 ANY = Kind("any value")
-TEXT = Kind("text", text, string)
-INTEGER = Kind("number", integer, integer)
+TEXT = Kind("text", text, string, ready=SHORT_TEXT)
+INTEGER = Kind("number", integer, integer, ready="type({0}) is int")
 DATE = Kind("date", date, date, early=False)
 PATTERN = Kind("pattern", pattern, pattern, _check_pattern)
 UNIT = Kind("unit", unit, unit, _check_unit)

@@ -1,214 +1,159 @@
-"""Operators as closures (`formulas.md` §5), with short cuts for what filters are mostly made of."""
+"""Operators as lines of Python (`formulas.md` §5), with short cuts for what filters are mostly made of.
 
-from collections.abc import Callable, Sequence
+The short cut for the kinds of operands that are usual stands in the line itself; all else is left to the helper that
+knows every case (`compare.py`, `matching.py`, `arithmetic.py`).
+"""
 
-from turnout.formula import limits
-from turnout.formula.code import Code, Evaluate
+from collections.abc import Sequence
+
+from turnout.formula import compare
+from turnout.formula.arithmetic import ARITHMETIC, subtract
+from turnout.formula.code import Built, Code, truth
 from turnout.formula.compare import ORDER, equal
+from turnout.formula.kinds import PATTERN, SHORT_TEXT
 from turnout.formula.kinds import pattern as read_pattern
-from turnout.formula.kinds import shown, string
-from turnout.formula.pattern import Pattern
+from turnout.formula.matching import TEXT_TESTS, found, matches_written
 from turnout.formula.run import Run
-from turnout.formula.values import number, settled
+from turnout.formula.source import Source
 
-_SHORT = 256
-
-TEXT_TESTS: dict[str, Callable[[str, str], bool]] = {
-    "STARTSWITH": str.startswith,
-    "ENDSWITH": str.endswith,
-    "CONTAINS": str.__contains__,
-}
+_NUMBER = "type({0}) is int or type({0}) is float"
+_INLINE = {"STARTSWITH": "{0}.startswith({1})", "ENDSWITH": "{0}.endswith({1})", "CONTAINS": "{1} in {0}"}
 
 
-def comparison(operator: str, left: Code, right: Code) -> Evaluate:
+def array(items: Sequence[Code]) -> Built:
+    """`[a, b]`."""
+    return Built(lambda to: to.let(f"[{', '.join([one.write(to) for one in items])}]"), list)
+
+
+def object_of(entries: Sequence[tuple[str, Code]]) -> Built:
+    """`{a: x}`."""
+
+    def write(to: Source) -> str:
+        return to.let(f"{{{', '.join([f'{to.name(name)}: {value.write(to)}' for name, value in entries])}}}")
+
+    return Built(write, dict)
+
+
+def negation(operand: Code) -> Built:
+    """`NOT a`."""
+    return Built(lambda to: to.let(f"not {truth(to, operand)}"), bool)
+
+
+def junction(operands: Sequence[Code], ends: bool) -> Built:
+    """`OR` (`ends` is true) and `AND`: the first operand that is `ends` is the last to be evaluated."""
+
+    def write(to: Source) -> str:
+        result = to.let(truth(to, operands[0]))
+        for one in operands[1:]:
+            with to.block(f"if {'not ' if ends else ''}{result}:"):
+                to.line(f"{result} = {truth(to, one)}")
+        return result
+
+    return Built(write, bool)
+
+
+def comparison(operator: str, left: Code, right: Code) -> Built:
     """`=`, `!=`, `<`, `>`, `<=`, `>=`."""
-    a, b = left.evaluate, right.evaluate
-    if operator in ORDER:
-        test = ORDER[operator]
-        return lambda run: test(run, a(run), b(run))
-    if right.constant and type(right.value) is str:
-        return _equals_text(a, right.value, operator == "=")
-    if operator == "=":
-        return lambda run: equal(run, a(run), b(run))
-    return lambda run: not equal(run, a(run), b(run))
+
+    def write(to: Source) -> str:
+        a, b = left.write(to), right.write(to)
+        sign = "==" if operator == "=" else operator
+        helper = to.call(equal if operator in ("=", "!=") else ORDER[operator], "run", a, b)
+        if operator == "!=":
+            helper = f"not {helper}"
+        if right.kind is str and operator in ("=", "!="):
+            return to.let(f"{a} {sign} {b} if type({a}) is str else {helper}")
+        if right.kind in (int, float):
+            return to.let(f"{a} {sign} {b} if {_NUMBER.format(a)} else {helper}")
+        return to.let(helper)
+
+    return Built(write, bool)
 
 
-def _equals_text(a: Evaluate, text: str, wanted: bool) -> Evaluate:
-    def code(run: Run) -> bool:
-        value = a(run)
-        return (value == text if type(value) is str else equal(run, value, text)) is wanted
+def match(left: Code, right: Code, wanted: bool) -> Built:
+    """`~` (`wanted`) and `!~`."""
+    if not right.constant or right.value is None:
+        return Built(
+            lambda to: to.let(to.call(matches_written, "run", left.write(to), right.write(to), to.name(wanted)))
+        )
+    pattern = read_pattern(Run({}, 0), right.value)
+    assert pattern is not None, f"the compiler has judged it by {PATTERN.name}"
 
-    return code
+    def write(to: Source) -> str:
+        value, fixed = left.write(to), to.name(pattern)
+        test = f"{fixed}.test({value}) if {SHORT_TEXT.format(value)} else {to.call(found, 'run', value, fixed)}"
+        return to.let(test if wanted else f"not ({test})")
 
-
-def match(left: Code, right: Code, wanted: bool) -> Evaluate:
-    """`~` (`wanted`) and `!~`: the pattern is found in the text, or in one of an array. Null matches nothing."""
-    a, b = left.evaluate, right.evaluate
-
-    def test(run: Run, value: object, pattern: Pattern) -> bool:
-        if type(value) is list:
-            run.spend(len(value))
-            return any(test(run, one, pattern) for one in value)
-        if value is None:
-            return False
-        text = string(run, value)
-        return searchable(run, text, pattern) and pattern.test(text)
-
-    if right.constant and right.value is not None:
-        fixed = read_pattern(Run({}, 0), right.value)
-        assert fixed is not None, "the compiler has judged it"
-        return lambda run: test(run, a(run), fixed) is wanted
-
-    def code(run: Run) -> bool | None:
-        written = b(run)
-        if written is None:
-            return not wanted
-        pattern = read_pattern(run, written)
-        return None if pattern is None else test(run, a(run), pattern) is wanted
-
-    return code
+    return Built(write, bool)
 
 
-def searchable(run: Run, text: str, pattern: Pattern) -> bool:
-    """Whether a pattern may run on this text, which is then paid for; a warning where it is too long."""
-    if len(text) > _SHORT:
-        if len(text) > limits.RESULT_BYTES:
-            run.warn("text_too_long", f"patterns search texts of {limits.RESULT_BYTES} characters at most")
-            return False
-        run.spend(pattern.cost(len(text)))
-    return True
-
-
-def among(operator: str, left: Code, values: Sequence[Code]) -> Evaluate:
+def among(operator: str, left: Code, values: Sequence[Code]) -> Built:
     """`IN`, `!IN`, `STARTSWITH`, `ENDSWITH`, `CONTAINS`: at least one of the values does."""
-    a, others = left.evaluate, [code.evaluate for code in values]
     if operator in TEXT_TESTS:
-        test = _text_test(TEXT_TESTS[operator])
-        if len(others) == 1:
-            (only,) = others
-            return lambda run: test(run, a(run), only(run))
-
-        def tested(run: Run) -> bool:
-            value = a(run)
-            return any(test(run, value, other(run)) for other in others)
-
-        return tested
+        return _any(left, values, operator)
     wanted = operator == "IN"
-    if all(code.constant and type(code.value) is str for code in values):
+    if all(code.kind is str and code.constant for code in values):
         texts = frozenset(code.value for code in values)
 
-        def listed(run: Run) -> bool:
-            value = a(run)
-            if type(value) is str:
-                return (value in texts) is wanted
-            if type(value) is list and all(type(one) is str for one in value):
-                run.spend(len(value) * len(texts))
-                return (not texts.isdisjoint(value)) is wanted
-            return any(equal(run, value, text) for text in texts) is wanted
+        def write(to: Source) -> str:
+            value, listed = left.write(to), to.name(texts)
+            other = to.call(compare.among, "run", value, listed)
+            test = f"{value} in {listed} if type({value}) is str else {other}"
+            return to.let(test if wanted else f"not ({test})")
 
-        return listed
-
-    def code(run: Run) -> bool:
-        value = a(run)
-        return any(equal(run, value, other(run)) for other in others) is wanted
-
-    return code
+        return Built(write, bool)
+    any_equal = _any(left, values)
+    return any_equal if wanted else Built(lambda to: to.let(f"not {any_equal.write(to)}"), bool)
 
 
-def _text_test(holds: Callable[[str, str], bool]) -> Callable[[Run, object, object], bool]:
-    def test(run: Run, value: object, other: object) -> bool:
-        if type(value) is str and type(other) is str:
-            run.pay_for(value)
-            return holds(value, other)
-        if value is None or other is None:
-            return False
-        if type(value) is list:
-            run.spend(len(value))
-            return any(test(run, one, other) for one in value)
-        if type(other) is list:
-            run.spend(len(other))
-            return any(test(run, value, one) for one in other)
-        return holds(string(run, value), string(run, other))
+def _any(left: Code, values: Sequence[Code], operator: str = "=") -> Built:
+    """One of the values passes; those behind it are not evaluated."""
 
-    return test
+    def test(to: Source, value: str, other: Code) -> str:
+        atom = other.write(to)
+        if operator not in TEXT_TESTS:
+            return to.call(equal, "run", value, atom)
+        helper = to.call(TEXT_TESTS[operator], "run", value, atom)
+        if other.kind is not str:
+            return helper
+        return f"{_INLINE[operator].format(value, atom)} if {SHORT_TEXT.format(value)} else {helper}"
 
+    def write(to: Source) -> str:
+        value = left.write(to)
+        result = to.let(test(to, value, values[0]))
+        for other in values[1:]:
+            with to.block(f"if not {result}:"):
+                to.line(f"{result} = {test(to, value, other)}")
+        return result
 
-def between(operand: Code, low: Code, high: Code) -> Evaluate:
-    """`x BETWEEN(a, b)`, bounds included; of an array one element lies between them."""
-    value, least, most = operand.evaluate, low.evaluate, high.evaluate
-
-    def test(run: Run, one: object, a: object, b: object) -> bool:
-        if type(one) is list:
-            run.spend(len(one))
-            return any(test(run, each, a, b) for each in one)
-        return ORDER[">="](run, one, a) and ORDER["<="](run, one, b)
-
-    return lambda run: test(run, value(run), least(run), most(run))
+    return Built(write, bool)
 
 
-def arithmetic(first: Code, rest: Sequence[tuple[str, Code]]) -> Evaluate:
+def between(operand: Code, low: Code, high: Code) -> Built:
+    """`x BETWEEN(a, b)`."""
+
+    def write(to: Source) -> str:
+        value, least, most = operand.write(to), low.write(to), high.write(to)
+        helper = to.call(compare.between, "run", value, least, most)
+        if low.kind in (int, float) and high.kind in (int, float):
+            return to.let(f"{least} <= {value} <= {most} if {_NUMBER.format(value)} else {helper}")
+        return to.let(helper)
+
+    return Built(write, bool)
+
+
+def arithmetic(first: Code, rest: Sequence[tuple[str, Code]]) -> Built:
     """A chain from left to right."""
-    start = first.evaluate
-    terms = [(_ARITHMETIC[sign], code.evaluate) for sign, code in rest]
-    if len(terms) == 1:
-        ((apply, other),) = terms
-        return lambda run: apply(run, start(run), other(run))
 
-    def code(run: Run) -> object:
-        value = start(run)
-        for apply, other in terms:
-            value = apply(run, value, other(run))
+    def write(to: Source) -> str:
+        value = first.write(to)
+        for sign, code in rest:
+            value = to.let(to.call(ARITHMETIC[sign], "run", value, code.write(to)))
         return value
 
-    return code
+    return Built(write)
 
 
-def negative(operand: Code) -> Evaluate:
+def negative(operand: Code) -> Built:
     """`-a`."""
-    value = operand.evaluate
-    return lambda run: _subtract(run, 0, value(run))
-
-
-def _operand(run: Run, value: object) -> int | float | None:
-    if type(value) is int or type(value) is float:
-        return value
-    made = number(value)
-    if made is None and value is not None:
-        if type(value) is list:
-            run.warn("array_operand", "an array in arithmetic: use FOR_EACH or SUM")
-        else:
-            run.warn("not_a_number", f"{shown(value)} is not a number")
-    return made
-
-
-def _add(run: Run, left: object, right: object) -> object:
-    if type(left) is str or type(right) is str:
-        return run.bounded(string(run, left) + string(run, right))
-    a, b = _operand(run, left), _operand(run, right)
-    return None if a is None or b is None else settled(a + b)
-
-
-def _subtract(run: Run, left: object, right: object) -> object:
-    a, b = _operand(run, left), _operand(run, right)
-    return None if a is None or b is None else settled(a - b)
-
-
-def _times(run: Run, left: object, right: object) -> object:
-    a, b = _operand(run, left), _operand(run, right)
-    return None if a is None or b is None else settled(a * b)
-
-
-def _over(run: Run, left: object, right: object) -> object:
-    a, b = _operand(run, left), _operand(run, right)
-    if b == 0:
-        run.warn("division_by_zero", "a division by zero")
-        return None
-    return None if a is None or b is None else settled(a / b)
-
-
-_ARITHMETIC: dict[str, Callable[[Run, object, object], object]] = {
-    "+": _add,
-    "-": _subtract,
-    "*": _times,
-    "/": _over,
-}
+    return Built(lambda to: to.let(to.call(subtract, "run", to.name(0), operand.write(to))))

@@ -4,14 +4,16 @@ A name met on an array is read from each of its elements, and so is the rest of 
 first rating of every item. A number met on an array picks one element. Walking through anything else gives null.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from turnout.formula.run import Run
+from turnout.formula.source import Source
 
-Read: TypeAlias = Callable[[Run, object], object]
 Step: TypeAlias = tuple[str, int | None]
 _NOWHERE = 2**31
+_DIRECT = 4
+"""Segments that are read by lines of their own; what is deeper is left to `walk`."""
 
 
 def steps(parts: Sequence[str]) -> tuple[Step, ...]:
@@ -24,42 +26,25 @@ def split(path: str) -> list[str]:
     return path.split(".")
 
 
-def reader(parts: Sequence[str]) -> Read:
-    """A function that reads this path from a value; missing is None."""
-    path = steps(parts)
-    if len(path) == 1:
-        (name, _), *_ = path
-        return lambda run, value: value.get(name) if type(value) is dict else walk(run, value, path, 0)
-    return lambda run, value: walk(run, value, path, 0)
+def read(to: Source, value: str, parts: Sequence[str]) -> str:
+    """Write how a path is read from a value known by its atom, an object or null; gives what it leads to."""
+    path = to.name(steps(parts))
+    result = to.let(f"{value}.get({to.name(parts[0])})")
 
+    def on(place: int) -> None:
+        if place == len(parts):
+            return
+        if place == _DIRECT:
+            to.line(f"{result} = {to.call(walk, 'run', result, path, str(place))}")
+            return
+        with to.block(f"if type({result}) is dict:"):
+            to.line(f"{result} = {result}.get({to.name(parts[place])})")
+            on(place + 1)
+        with to.block(f"elif {result} is not None:"):
+            to.line(f"{result} = {to.call(walk, 'run', result, path, str(place))}")
 
-def event_reader(parts: Sequence[str]) -> Callable[[Run], object]:
-    """As `reader`, from the event of a run."""
-    path = steps(parts)
-    first = parts[0]
-    if len(path) == 1:
-        return lambda run: run.event.get(first)
-    if len(path) == 2:
-        second = parts[1]
-
-        def two(run: Run) -> object:
-            value = run.event.get(first)
-            return value.get(second) if type(value) is dict else walk(run, value, path, 1)
-
-        return two
-    second, third = parts[1], parts[2]
-    rest = len(path) > 3
-
-    def three(run: Run) -> object:
-        value = run.event.get(first)
-        if type(value) is dict:
-            value = value.get(second)
-            if type(value) is dict:
-                value = value.get(third)
-                return walk(run, value, path, 3) if rest else value
-        return None if value is None else walk(run, run.event, path, 0)
-
-    return three
+    on(1)
+    return result
 
 
 def walk(run: Run, value: object, path: tuple[Step, ...], at: int) -> object:

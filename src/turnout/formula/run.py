@@ -31,7 +31,7 @@ class Run:
     them per rule empties it between rules.
     """
 
-    __slots__ = ("element", "event", "headers", "index", "left", "now_ms", "warnings", "zone")
+    __slots__ = ("event", "headers", "left", "now_ms", "warnings", "zone")
 
     def __init__(
         self,
@@ -42,8 +42,6 @@ class Run:
     ) -> None:
         self.event, self.now_ms, self.zone, self.headers = event, now_ms, zone, headers
         self.warnings: dict[str, Warned] = {}
-        self.element: object = None
-        self.index = 0
         self.left = limits.WORK
 
     def warn(self, code: str, message: str) -> None:

@@ -3,30 +3,31 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from turnout.formula import dates, limits
-from turnout.formula.code import Code, Evaluate
+from turnout.formula.code import Built, Code
 from turnout.formula.errors import LimitError
 from turnout.formula.functions.registry import Build, Function, Parameter
 from turnout.formula.kinds import ARRAY, ELEMENT, shown
 from turnout.formula.run import Run
+from turnout.formula.source import Source
 from turnout.formula.values import empty, number, settled
 
 
-def _results(array: Evaluate, expression: Code | None) -> Callable[[Run], Iterable[object]]:
-    """The results of the expression for each element; without one, the elements."""
+def _turns(run: Run, array: object, expression: Callable[[object, int], object], cost: int) -> Iterator[object]:
+    """The results of an expression for each element."""
+    for index, element in enumerate(_elements(run, array)):
+        run.spend(cost)
+        yield expression(element, index)
+
+
+def _results(to: Source, array: Code, expression: Code | None) -> str:
+    """Write what goes through the results of an expression for each element; without one, the elements."""
+    value = array.write(to)
     if expression is None:
-        return lambda run: _elements(run, array(run))
-    evaluate, cost = expression.evaluate, expression.size
-
-    def turns(run: Run) -> Iterator[object]:
-        elements = _elements(run, array(run))
-        outer = run.element, run.index
-        for index, element in enumerate(elements):
-            run.spend(cost)
-            run.element, run.index = element, index
-            yield evaluate(run)
-        run.element, run.index = outer
-
-    return turns
+        return to.call(_elements, "run", value)
+    turn = to.local()
+    with to.block(f"def {turn}(element, index):"):
+        to.line(f"return {expression.write(to)}")
+    return to.call(_turns, "run", value, turn, str(expression.size))
 
 
 def _elements(run: Run, value: object) -> Sequence[object]:
@@ -78,10 +79,10 @@ def _extreme(choose: Callable[..., tuple[float, object]]) -> Callable[[Run, Iter
     return extreme
 
 
-def _build(gather: Callable[[Run, Iterable[object]], object]) -> Build:
-    def build(arguments: Sequence[Code]) -> Evaluate:
-        results = _results(arguments[0].evaluate, arguments[1] if len(arguments) > 1 else None)
-        return lambda run: gather(run, results(run))
+def _build(gather: Callable[[Run, Iterable[object]], object], kind: type | None = None) -> Build:
+    def build(arguments: Sequence[Code]) -> Built:
+        array, expression = arguments[0], arguments[1] if len(arguments) > 1 else None
+        return Built(lambda to: to.let(to.call(gather, "run", _results(to, array, expression))), kind)
 
     return build
 
@@ -118,6 +119,6 @@ FUNCTIONS: tuple[Function, ...] = (
         "FOR_EACH", (_ARRAY, Parameter("expression", ELEMENT)), "array",
         "A new array with the result of the expression for each element.",
         (("FOR_EACH(items, {id: id, order: root.id})", '[{"id":"A","order":"O-77"},{"id":"B","order":"O-77"}]'),),
-        _build(lambda run, results: list(results)),
+        _build(lambda run, results: list(results), list),
     ),
 )  # fmt: skip

@@ -3,18 +3,19 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from turnout.formula import limits
-from turnout.formula.code import Code, Evaluate
+from turnout.formula.code import Built, Code
 from turnout.formula.errors import LimitError
 from turnout.formula.functions.registry import Function, Parameter, strict
-from turnout.formula.functions.text import each
+from turnout.formula.functions.text import each, text_function
 from turnout.formula.kinds import ANY, TEXT, shown, string, to_number
 from turnout.formula.paths import split, steps, walk
 from turnout.formula.run import Run
+from turnout.formula.source import Source
 from turnout.formula.values import copied, json_text
 
 
@@ -25,9 +26,13 @@ def _number(run: Run, value: object) -> object:
     return to_number(run, value)
 
 
-def _digest(algorithm: Callable[[bytes], "hashlib._Hash"]) -> Callable[[Run, object], object]:
-    """A digest; of nothing there is none, since one constant for everybody would join them."""
-    return each(lambda run, text: algorithm(_utf8(text)).hexdigest() if text else None)
+def _sha256(text: str) -> str | None:
+    """Of nothing there is no digest, since one constant for everybody would join them."""
+    return hashlib.sha256(_utf8(text)).hexdigest() if text else None
+
+
+def _md5(text: str) -> str | None:
+    return hashlib.md5(_utf8(text), usedforsecurity=False).hexdigest() if text else None
 
 
 def _encode(run: Run, text: str) -> str:
@@ -61,21 +66,24 @@ def _parse(run: Run, value: object) -> object:
     return None
 
 
-def _stringify(arguments: Sequence[Code]) -> Evaluate:
-    value, default = arguments[0].evaluate, arguments[1].evaluate if len(arguments) > 1 else None
-
-    def code(run: Run) -> object:
-        made = value(run)
-        if made is not None:
-            return string(run, made) if isinstance(made, list | dict) else json_text(made)
-        return default(run) if default else None
-
-    return code
+def _written(run: Run, value: object) -> object:
+    return string(run, value) if isinstance(value, list | dict) else json_text(value)
 
 
-def _string(arguments: Sequence[Code]) -> Evaluate:
-    value = arguments[0].evaluate
-    return lambda run: string(run, value(run))
+def _stringify(arguments: Sequence[Code]) -> Built:
+    def write(to: Source) -> str:
+        value = arguments[0].write(to)
+        result = to.let(f"None if {value} is None else {to.call(_written, 'run', value)}")
+        for default in arguments[1:]:
+            with to.block(f"if {value} is None:"):
+                to.line(f"{result} = {default.write(to)}")
+        return result
+
+    return Built(write)
+
+
+def _string(arguments: Sequence[Code]) -> Built:
+    return Built(lambda to: to.let(to.call(string, "run", arguments[0].write(to))), str)
 
 
 def _from_json(run: Run, value: object, path: str) -> object:
@@ -93,14 +101,13 @@ FUNCTIONS: tuple[Function, ...] = (
         "STRING", (_ANY,), "text", "The value as text; arrays and objects as JSON.",
         (("STRING(10.50)", '"10.5"'),), _string,
     ),
-    strict(
-        "SHA256", _digest(hashlib.sha256), [_TEXT], "text",
+    text_function(
+        "SHA256", _sha256, _TEXT,
         "The SHA-256 digest in hexadecimal; nothing is trimmed or lower-cased before. Of an empty text: null.",
         ('SHA256("test")', '"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"'),
     ),
-    strict(
-        "MD5", _digest(lambda data: hashlib.md5(data, usedforsecurity=False)), [_TEXT], "text",
-        "The MD5 digest, as SHA256.", ('MD5("test")', '"098f6bcd4621d373cade4e832627b4f6"'),
+    text_function(
+        "MD5", _md5, _TEXT, "The MD5 digest, as SHA256.", ('MD5("test")', '"098f6bcd4621d373cade4e832627b4f6"'),
     ),
     strict(
         "ENCODE_BASE64", each(_encode), [_TEXT], "text", "The text in Base64.",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from turnout.formula import dates
-from turnout.formula.code import Code, Evaluate
+from turnout.formula.code import Built, Code
 from turnout.formula.dateformat import formatter
 from turnout.formula.dateparse import reader
 from turnout.formula.dates import Moment
@@ -14,8 +14,8 @@ from turnout.formula.run import Run
 _FORMAT_CHARACTERS = 256
 
 
-def _clock(read: Callable[[Run], object]) -> Callable[[Sequence[Code]], Evaluate]:
-    return lambda arguments: read
+def _clock(read: Callable[[Run], object]) -> Callable[[Sequence[Code]], Built]:
+    return lambda arguments: Built(lambda to: to.let(to.call(read, "run")))
 
 
 def _today(run: Run) -> str | None:

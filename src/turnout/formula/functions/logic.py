@@ -3,58 +3,71 @@
 import urllib.parse
 from collections.abc import Mapping, Sequence
 
-from turnout.formula.code import Code, Evaluate
+from turnout.formula.code import Built, Code, truth
 from turnout.formula.compare import equal
 from turnout.formula.functions.registry import Function, Parameter, strict
 from turnout.formula.kinds import PATH, TEXT
 from turnout.formula.paths import by_name
 from turnout.formula.run import Run
-from turnout.formula.values import empty, truthy
+from turnout.formula.source import Source
+from turnout.formula.values import empty
 
 
-def _if(arguments: Sequence[Code]) -> Evaluate:
-    condition, then = arguments[0].evaluate, arguments[1].evaluate
-    otherwise = arguments[2].evaluate if len(arguments) > 2 else lambda run: None
-    return lambda run: then(run) if truthy(condition(run)) else otherwise(run)
+def _if(arguments: Sequence[Code]) -> Built:
+    condition, then, *otherwise = arguments
+
+    def write(to: Source) -> str:
+        test, result = truth(to, condition), to.local()
+        with to.block(f"if {test}:"):
+            to.line(f"{result} = {then.write(to)}")
+        with to.block("else:"):
+            to.line(f"{result} = {otherwise[0].write(to) if otherwise else None}")
+        return result
+
+    return Built(write)
 
 
-def _switch(arguments: Sequence[Code]) -> Evaluate:
-    value, *rest = (code.evaluate for code in arguments)
-    default = rest.pop() if len(rest) % 2 else lambda run: None
-    cases = list(zip(rest[::2], rest[1::2], strict=True))
+def _switch(arguments: Sequence[Code]) -> Built:
+    value, *rest = arguments
+    default = rest.pop() if len(rest) % 2 else None
 
-    def code(run: Run) -> object:
-        wanted = value(run)
-        for case, result in cases:
-            if equal(run, wanted, case(run)):
-                return result(run)
-        return default(run)
+    def write(to: Source) -> str:
+        wanted, result, going = value.write(to), to.let("None"), to.let("True")
+        for case, outcome in zip(rest[::2], rest[1::2], strict=True):
+            hit = to.let("False")
+            with to.block(f"if {going}:"):
+                to.line(f"{hit} = {to.call(equal, 'run', wanted, case.write(to))}")
+            with to.block(f"if {hit}:"):
+                to.line(f"{going} = False")
+                to.line(f"{result} = {outcome.write(to)}")
+        if default is not None:
+            with to.block(f"if {going}:"):
+                to.line(f"{result} = {default.write(to)}")
+        return result
 
-    return code
-
-
-def _coalesce(arguments: Sequence[Code]) -> Evaluate:
-    values = [code.evaluate for code in arguments]
-
-    def code(run: Run) -> object:
-        for value in values:
-            found = value(run)
-            if not empty(found):
-                return found
-        return None
-
-    return code
+    return Built(write)
 
 
-def _is_empty(arguments: Sequence[Code]) -> Evaluate:
-    value = arguments[0].evaluate
-    return lambda run: empty(value(run))
+def _coalesce(arguments: Sequence[Code]) -> Built:
+    def write(to: Source) -> str:
+        result = to.let(arguments[0].write(to))
+        none = to.call(empty, result)
+        for one in arguments[1:]:
+            with to.block(f"if {none}:"):
+                to.line(f"{result} = {one.write(to)}")
+        return to.let(f"None if {none} else {result}")
+
+    return Built(write)
 
 
-def _exists(arguments: Sequence[Code]) -> Evaluate:
+def _is_empty(arguments: Sequence[Code]) -> Built:
+    return Built(lambda to: to.let(to.call(empty, arguments[0].write(to))), bool)
+
+
+def _exists(arguments: Sequence[Code]) -> Built:
     present = arguments[0].present
     assert present is not None, "the compiler takes only properties here"
-    return present
+    return Built(present, bool)
 
 
 def _size(run: Run, value: object) -> int:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from turnout.formula.code import Code, Evaluate
-from turnout.formula.kinds import ANY, Kind
+from turnout.formula.code import Built, Code, Write
+from turnout.formula.kinds import ANY, SHORT_TEXT, Kind
 from turnout.formula.run import Run
+from turnout.formula.source import Source
 
-Build: TypeAlias = Callable[[Sequence[Code]], Evaluate]
+Build: TypeAlias = Callable[[Sequence[Code]], Built]
 Strict: TypeAlias = Callable[..., object]
 
 
@@ -23,7 +24,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the language. `build` makes its closure from the code of its arguments.
+    """A function of the language. `build` says how it is written, from the code of its arguments.
 
     `repeated` is how many of the last parameters may come again, together (0: none). `pure` ones give the same for
     the same arguments, whatever the event, the clock and the zone.
@@ -75,73 +76,77 @@ def strict(
     null: object = None,
     repeated: int = 0,
     pure: bool = True,
+    quick: Callable[[str], object] | None = None,
 ) -> Function:
     """A function that needs all its arguments: called as `function(run, *values)`, each made what its kind says.
 
-    A null first argument gives `null`; another that is null or of the wrong kind gives null, and where it may be
-    left out counts as left out.
+    An argument that is null or of the wrong kind gives null, or `null` where it is the only one; where it may be left
+    out it counts as left out. `quick` does the same with a short text alone.
     """
     described = tuple(parameters)
 
-    def build(arguments: Sequence[Code]) -> Evaluate:
+    def build(arguments: Sequence[Code]) -> Built:
         shape = Function(name, described, result, doc, examples, build, repeated, pure)
         prepared = [_prepared(code, shape.parameter(index).kind, index == 0) for index, code in enumerate(arguments)]
-        needed = [index == 0 or not shape.parameter(index).optional for index in range(len(arguments))]
         if len(prepared) == 1:
-            return _unary(function, prepared[0], null)
-        if len(prepared) == 2 and all(needed):
-            return _binary(function, prepared[0], prepared[1], null)
-        return _general(function, prepared, needed, null)
+            return Built(_unary(function, prepared[0], null, quick))
+        needed = [not shape.parameter(index).optional for index in range(1, len(arguments))]
+        return Built(_general(function, prepared, needed))
 
     return Function(name, described, result, doc, examples, build, repeated, pure)
 
 
-def _prepared(code: Code, kind: Kind, first: bool) -> Evaluate:
+class _Prepared(NamedTuple):
+    """How to write an argument, and whether it can be null."""
+
+    write: Write
+    nullable: bool
+
+
+def _prepared(code: Code, kind: Kind, first: bool) -> _Prepared:
     """The argument as its kind; constants once, now."""
-    evaluate, accept = code.evaluate, kind.first if first else kind.other
+    accept = kind.first if first else kind.other
     if accept is None:
-        return evaluate
+        return _Prepared(code.write, code.kind is None)
     if code.constant and kind.early:
         run = Run({}, 0)
         value = accept(run, code.value)
         if not run.warnings:
-            return lambda run: value
-    return lambda run: accept(run, evaluate(run))
+            return _Prepared(lambda to: to.name(value), value is None)
+
+    def write(to: Source) -> str:
+        atom = code.write(to)
+        made = to.call(accept, "run", atom)
+        return to.let(f"{atom} if {kind.ready.format(atom)} else {made}" if kind.ready else made)
+
+    return _Prepared(write, True)
 
 
-def _unary(function: Strict, argument: Evaluate, null: object) -> Evaluate:
-    def code(run: Run) -> object:
-        value = argument(run)
-        return null if value is None else function(run, value)
+def _unary(function: Strict, argument: _Prepared, null: object, quick: Callable[[str], object] | None) -> Write:
+    def write(to: Source) -> str:
+        value = argument.write(to)
+        made = f"{to.name(null)} if {value} is None else {to.call(function, 'run', value)}"
+        return to.let(made if quick is None else f"{to.call(quick, value)} if {SHORT_TEXT.format(value)} else {made}")
 
-    return code
-
-
-def _binary(function: Strict, first: Evaluate, second: Evaluate, null: object) -> Evaluate:
-    def code(run: Run) -> object:
-        one = first(run)
-        if one is None:
-            return null
-        other = second(run)
-        return None if other is None else function(run, one, other)
-
-    return code
+    return write
 
 
-def _general(function: Strict, arguments: Sequence[Evaluate], needed: Sequence[bool], null: object) -> Evaluate:
-    first = arguments[0]
-    others = list(zip(arguments, needed, strict=True))[1:]
+def _general(function: Strict, arguments: Sequence[_Prepared], needed: Sequence[bool]) -> Write:
+    """An argument is evaluated only where those before it are there."""
 
-    def code(run: Run) -> object:
-        value = first(run)
-        if value is None:
-            return null
-        values = [value]
-        for argument, required in others:
-            value = argument(run)
-            if value is None and required:
-                return None
-            values.append(value)
-        return function(run, *values)
+    def write(to: Source) -> str:
+        first, *others = arguments
+        values = [first.write(to)]
+        if any(one.nullable for one in others):
+            going = to.let(f"{values[0]} is not None")
+            for argument, required in zip(others, needed, strict=True):
+                with to.block(f"if {going}:"):
+                    values.append(to.let(argument.write(to)))
+                    if required:
+                        to.line(f"{going} = {values[-1]} is not None")
+        else:
+            values += [argument.write(to) for argument in others]
+            going = f"{values[0]} is not None"
+        return to.let(f"{to.call(function, 'run', *values)} if {going} else None")
 
-    return code
+    return write

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 
 from turnout.formula import limits
-from turnout.formula.code import Code, Evaluate
+from turnout.formula.code import Built, Code
 from turnout.formula.functions.registry import Function, Parameter, strict
 from turnout.formula.kinds import ANY, INTEGER, PATTERN, TEXT, string
-from turnout.formula.operators import TEXT_TESTS, among, searchable
+from turnout.formula.matching import searchable
+from turnout.formula.operators import among
 from turnout.formula.pattern import Pattern
 from turnout.formula.run import Run
+from turnout.formula.source import Source
 
 
 def each(function: Callable[[Run, str], object]) -> Callable[[Run, object], object]:
@@ -82,17 +84,34 @@ def _length(run: Run, value: object) -> int | None:
     return len(string(run, value))
 
 
-def _concat(arguments: Sequence[Code]) -> Evaluate:
-    parts = [code.evaluate for code in arguments]
-    return lambda run: run.bounded("".join([string(run, part(run)) for part in parts]))
+def _joined(run: Run, parts: list[object]) -> str:
+    return run.bounded("".join([string(run, part) for part in parts]))
+
+
+def _concat(arguments: Sequence[Code]) -> Built:
+    def write(to: Source) -> str:
+        return to.let(to.call(_joined, "run", f"[{', '.join([one.write(to) for one in arguments])}]"))
+
+    return Built(write, str)
 
 
 def _test(name: str, doc: str, example: tuple[str, str]) -> Function:
-    def build(arguments: Sequence[Code]) -> Evaluate:
+    def build(arguments: Sequence[Code]) -> Built:
         return among(name, arguments[0], arguments[1:])
 
-    assert name in TEXT_TESTS
     return Function(name, (_TEXT, Parameter("search", TEXT)), "boolean", doc, (example,), build, repeated=1)
+
+
+def _stripped(text: str) -> str:
+    return text.strip(_WHITE)
+
+
+def text_function(
+    name: str, function: Callable[[str], object], parameter: Parameter, doc: str, *examples: tuple[str, str]
+) -> Function:
+    """A function of one text, or of each text of an array."""
+    through = each(lambda run, text: function(text))
+    return strict(name, through, [parameter], "text", doc, *examples, quick=function)
 
 
 _WHITE = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -135,17 +154,17 @@ FUNCTIONS: tuple[Function, ...] = (
     strict(
         "LENGTH", _length, [_ANY], "number", "How many characters a text has.", ("LENGTH(currency)", "3"),
     ),
-    strict(
-        "LOWER", each(lambda run, text: text.lower()), [_ANY], "text",
-        "The text, or each text of an array, in lower case.", ('LOWER("ÉCOLE")', '"école"'),
+    text_function(
+        "LOWER", str.lower, _ANY, "The text, or each text of an array, in lower case.",
+        ('LOWER("ÉCOLE")', '"école"'),
     ),
-    strict(
-        "UPPER", each(lambda run, text: text.upper()), [_ANY], "text",
-        "The text, or each text of an array, in upper case.", ('UPPER(["a", null])', '["A",null]'),
+    text_function(
+        "UPPER", str.upper, _ANY, "The text, or each text of an array, in upper case.",
+        ('UPPER(["a", null])', '["A",null]'),
     ),
-    strict(
-        "TRIM", each(lambda run, text: text.strip(_WHITE)), [_ANY], "text",
-        "Without the white space at both ends.", ("TRIM(user.email)", '"Jane@Example.ORG"'),
+    text_function(
+        "TRIM", _stripped, _ANY, "Without the white space at both ends.",
+        ("TRIM(user.email)", '"Jane@Example.ORG"'),
     ),
     Function(
         "CONCAT", (Parameter("value"),), "text", "Joins values into one text; null counts as nothing.",
