@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup run test check docs bench soak fuzz lock clean
+.PHONY: help setup run test check docs screenshots bench soak fuzz lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -45,6 +45,10 @@ check: setup ## formatting, lint, types, import contracts
 docs: setup ## renew the generated reference and the output that the pages show
 	$(BIN)/python tools/reference.py
 	UPDATE_DOCS=1 $(BIN)/pytest tests/docs/test_snippets.py
+
+screenshots: setup ## pictures of every page of the interface: make screenshots TO=folder
+	@tools/system.sh chromium:chromium
+	$(BIN)/python -m tests.ui.screenshots $(or $(TO),screenshots)
 
 bench: setup ## what this machine can do, as ratios to references in the same run
 	@tools/system.sh wrk:wrk nginx:nginx-light

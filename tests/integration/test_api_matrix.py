@@ -21,6 +21,7 @@ from turnout.control.api.operation import Operation
 from turnout.control.api.table import OPERATIONS
 from turnout.control.api.world import World
 from turnout.control.http import control_app
+from turnout.control.ui.table import PAGES
 from turnout.model.clock import now_ms
 from turnout.model.config import EMPTY
 from turnout.settings import Settings
@@ -159,8 +160,9 @@ def test_the_port_has_no_route_beside_the_table_but_the_open_ones(tmp_path: Path
         for method in getattr(route, "methods", ())
         if method != "OPTIONS"
     }
-    opened = {("GET", path) for path in ("/healthy", "/ready", "/metrics", "/openapi.json", "/docs")}
-    assert routes - opened == {(one.method, one.path) for one in OPERATIONS}
+    opened = {("GET", path) for path in ("/healthy", "/ready", "/metrics", "/openapi.json", "/docs", "/")}
+    pages = {("GET", "/ui/static/{version}/{name}"), *((one.method, one.path) for one in PAGES)}
+    assert routes - opened - pages == {(one.method, one.path) for one in OPERATIONS}
     assert opened <= routes
 
 

@@ -1,4 +1,5 @@
-"""The control port: `/healthy`, `/ready` and `/metrics` for everybody who reaches it, the API for who has a token."""
+"""The control port: `/healthy`, `/ready` and `/metrics` for everybody who reaches it, the API for who has a token,
+the interface for who has logged in."""
 
 import asyncio
 import contextlib
@@ -8,6 +9,7 @@ import msgspec
 import uvicorn
 from litestar import Litestar, MediaType, Response, get
 from litestar.exceptions import HTTPException
+from litestar.response import Redirect
 
 from turnout.control import metrics
 from turnout.control.api import shell
@@ -15,6 +17,8 @@ from turnout.control.api.answer import Api
 from turnout.control.api.table import OPERATIONS
 from turnout.control.api.world import World
 from turnout.control.status import status
+from turnout.control.ui import shell as ui
+from turnout.control.ui.table import PAGES
 from turnout.model.clock import now_ms
 from turnout.settings import Settings, address
 
@@ -37,10 +41,19 @@ def control_app(settings: Settings, world: World, stop: asyncio.Event) -> Litest
         text = metrics.render(status(settings, now_ms()))
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    @get("/", sync_to_thread=False)
+    def start() -> Redirect:
+        return Redirect("/ui")
+
+    def unrouted(request: shell.Http, error: HTTPException) -> Response[bytes]:
+        is_page = request.method == "GET" and request.url.path.startswith("/ui/")
+        return ui.lost(api, request) if is_page else shell.unrouted(request, error)
+
+    api = Api(world, OPERATIONS)
     return Litestar(
-        [healthy, ready, figures, *shell.handlers(Api(world, OPERATIONS), OPERATIONS, stop)],
+        [healthy, ready, figures, start, *shell.handlers(api, OPERATIONS, stop), *ui.handlers(api, PAGES)],
         openapi_config=None,
-        exception_handlers={HTTPException: shell.unrouted},
+        exception_handlers={HTTPException: unrouted},
         request_max_body_size=shell.BODY_BYTES,
     )
 

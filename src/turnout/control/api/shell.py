@@ -122,11 +122,14 @@ class _Work:
             self._streams -= 1
 
 
-def _handler(work: _Work, operation: Operation) -> HTTPRouteHandler:
-    path = re.sub(r"\{(\w+)\}", lambda found: f"{{{found[1]}:{_KINDS.get(found[1], 'str')}}}", operation.path)
+def routed(path: str) -> str:
+    """A path as Litestar has it, with the kinds of its parameters."""
+    return re.sub(r"\{(\w+)\}", lambda found: f"{{{found[1]}:{_KINDS.get(found[1], 'str')}}}", path)
 
+
+def _handler(work: _Work, operation: Operation) -> HTTPRouteHandler:
     # The status is in each answer; the router's own for DELETE would allow no body.
-    @route(path, http_method=[operation.method], name=operation.name, status_code=200)
+    @route(routed(operation.path), http_method=[operation.method], name=operation.name, status_code=200)
     async def handle(request: Http) -> Response[Any]:
         answer = await work.do(operation, request)
         if isinstance(answer, Answer):

@@ -1,0 +1,1 @@
+"""The pages, a module per area; `ui/table.py` names them all."""
