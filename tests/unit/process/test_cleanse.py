@@ -17,8 +17,9 @@ from turnout.model.cleansing import (
     Rule,
     Timing,
 )
-from turnout.model.config import Snapshot
+from turnout.model.config import Snapshot, Source
 from turnout.model.event import Processed, Reason, Received, decode_processed, encode
+from turnout.model.specification import Actions, EventSpecification, Property, Specification
 from turnout.process.build import STANDARD_CHAIN, chain_for
 from turnout.process.chain import Chain, Draft, Step, Tally, process, process_batch
 
@@ -214,6 +215,26 @@ def test_a_derived_event_is_checked_on_its_own() -> None:
 def test_an_event_that_is_filtered_after_it_derived_one_lives_on_in_that() -> None:
     records = cleansed({"event_name": "x", "value": 9}, DERIVE, rule("drop", FilterEvent()))
     assert [(one.name, one.status) for one, _ in records] == [("x", "filtered"), ("lead", "valid")]
+
+
+def test_what_derives_before_its_parent_is_refused_is_judged_on_its_own_and_what_would_later_is_not_made() -> None:
+    source = Source(site="29", name="shop", type="server", environment="production", key="k")
+    fitting = EventSpecification(properties={"value": Property(type="number", required=True)})
+    refusing = Specification(
+        actions={"production": Actions(missing="reject", format="reject")}, events={"x": fitting, "lead": fitting}
+    )
+    rules = (
+        rule("early", DeriveEvent("lead", (Change("set", "value", "COALESCE(value, 1)"),))),
+        rule("late", DeriveEvent("never"), timing="after_enrichment"),
+    )
+    snapshot = Snapshot(version="1", sources={source.ref: source}, cleansing=rules, specifications={"29": refusing})
+    for event, statuses in (
+        ({"event_name": "x", "value": "no number"}, [("x", "invalid_rejected"), ("lead", "invalid_rejected")]),
+        ({"event_name": "x"}, [("x", "invalid_rejected"), ("never", "valid"), ("lead", "valid")]),
+    ):
+        records = process(received({"context": CONTEXT, **event}), 0, chain_for(snapshot, Tally()))
+        assert sorted((one.name, one.status) for one in records) == sorted(statuses), event
+        assert [bool(one.payload) for one in records] == [one.status == "valid" for one in records]
 
 
 def broken(draft: Draft) -> None:
