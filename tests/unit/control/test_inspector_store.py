@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from turnout.control.inspector import incoming, store
-from turnout.control.inspector.follower import MOST_BEHIND, Follower, entry
+from turnout.control.inspector.follower import MOST_BEHIND, Follower
 from turnout.control.inspector.incoming import Incoming
 from turnout.control.inspector.inspector import TESTS_KEPT_MS, Inspector
 from turnout.control.inspector.segment import Row, Span
@@ -39,7 +39,7 @@ def series(tmp_path: Path) -> Series:
 
 
 def add(series: Series, *records: Incoming) -> None:
-    series.append([entry(one) for one in records], records[-1].seq + 1, {})
+    series.append([incoming.entry(one) for one in records], records[-1].seq + 1, {})
 
 
 def seq_of(row: Row) -> int:

@@ -13,7 +13,7 @@ from turnout.control.api import delivery_figures
 from turnout.control.api.delivery_figures import Place, by_bucket, require_data, summed, the_place
 from turnout.control.api.documents import Nothing, Resource, Single
 from turnout.control.api.operation import Call, operation
-from turnout.control.api.periods import DAY_MS, Period, Span, bucket_of, buckets, span_of
+from turnout.control.api.periods import DAY_MS, Dataset, Period, Span, bucket_of, buckets, span_of
 from turnout.control.delivery.sums import FILTERED, OTHERWISE_FILTERED, Sums, change
 from turnout.model.outcome import Code
 from turnout.receipts.figures import delivered
@@ -27,7 +27,6 @@ Granularity = Annotated[
     Literal["60000", "3600000", "86400000", "auto"],
     Meta(description="Length of a bucket in ms. Minutes are kept for 2 days, hours for 31, days for 400."),
 ]
-Dataset = Annotated[list[list[int | str]], Meta(description="The first row names the columns; `dateTime` is in ms.")]
 
 
 class Evolving(msgspec.Struct, frozen=True, kw_only=True):

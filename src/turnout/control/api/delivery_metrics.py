@@ -8,10 +8,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from turnout.control.api import delivery_figures, integrations
 from turnout.control.api.delivery_figures import Place, by_bucket, places, summed
-from turnout.control.api.delivery_health import Dataset, Granularity
+from turnout.control.api.delivery_health import Granularity
 from turnout.control.api.documents import Listing, Nothing, Resource, moment
 from turnout.control.api.operation import Call, operation
-from turnout.control.api.periods import DAY_MS, Period, Span, bucket_of, buckets, span_of
+from turnout.control.api.periods import DAY_MS, Dataset, Period, Span, bucket_of, buckets, span_of
 from turnout.control.delivery.sums import (
     FILTERED,
     OTHERWISE_FILTERED,

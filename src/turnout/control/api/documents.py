@@ -63,6 +63,14 @@ class ListMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     partial: Annotated[
         bool | UnsetType, Meta(description="The search has not come to its end: follow `links` to go on.")
     ] = UNSET
+    total: Annotated[int | UnsetType, Meta(description="With `include=total`: how many there are on all pages.")] = (
+        UNSET
+    )
+    total_partial: Annotated[bool | UnsetType, Meta(description="Counting took too long: there may be more.")] = UNSET
+    unindexed_paths: Annotated[
+        list[str] | UnsetType,
+        Meta(description="Of records shown whole: properties that the index has not, so that searches take longer."),
+    ] = UNSET
 
 
 class Single(msgspec.Struct, Generic[A], frozen=True, omit_defaults=True):

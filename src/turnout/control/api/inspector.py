@@ -7,14 +7,13 @@ from msgspec import UNSET, Meta, UnsetType
 
 from turnout.control.api import integrations
 from turnout.control.api.documents import Nothing, Resource, Single, moment, moment_or_none
-from turnout.control.api.inspector_lists import search
 from turnout.control.api.inspector_query import PII, Question
 from turnout.control.api.inspector_records import Why, incoming_id
+from turnout.control.api.inspector_search import outgoing_records
 from turnout.control.api.masking import MASK, masked_event
 from turnout.control.api.operation import Call, operation
 from turnout.control.api.problems import not_found
-from turnout.control.inspector import outgoing
-from turnout.control.inspector.search import Check, Sought
+from turnout.control.inspector.search import Sought
 from turnout.control.inspector.segment import Span
 from turnout.model.event import Reason
 from turnout.receipts.trace import Fate, Shortfall, Trace, trace
@@ -126,10 +125,9 @@ def _record_id(call: Call[TraceQuery, Nothing], one: Trace) -> str | None:
 def _replays(call: Call[TraceQuery, Nothing], event_id: str) -> dict[str, list[str]]:
     """By destination: the replays that tried an event again, as far as the inspector has kept it."""
     sought = Sought(fields={"site": (call.site,), "event_id": (event_id,)})
-    check = Check(sought, outgoing.FIELDS, lambda one: None, lambda one: None)
-    asked = Question(sought, Span(), personal=False)
+    records = outgoing_records(call, Question(sought, Span(), personal=False))
     found: dict[str, list[str]] = {}
-    for one in search(call.world.inspector.outgoing, asked, outgoing.decode, check, _MOST_RECORDS).items[::-1]:
+    for one in records.search(_MOST_RECORDS).items[::-1]:
         tried = found.setdefault(one.attempt.destination, [])
         if one.attempt.replay_id and one.attempt.replay_id not in tried:
             tried.append(one.attempt.replay_id)

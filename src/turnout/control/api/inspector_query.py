@@ -10,7 +10,8 @@ from msgspec import Meta
 from turnout.control.api import integrations
 from turnout.control.api.masking import is_masked
 from turnout.control.api.operation import AnyCall, missing_scope
-from turnout.control.api.paging import Cursored, Size, When, milliseconds
+from turnout.control.api.paging import Cursored, Size
+from turnout.control.api.periods import Period, ends_of
 from turnout.control.api.problems import ApiError, Fault, Place
 from turnout.control.inspector.conditions import OPERATORS, Condition, ConditionError, Operator, predicate
 from turnout.control.inspector.search import Sought
@@ -33,7 +34,7 @@ Fields = Literal["summary", "full"]
 _full = Meta(description="`full` adds the event, and what was sent and answered; `***` without `inspector:pii`.")
 
 
-class EventFilters(msgspec.Struct, frozen=True, kw_only=True):
+class EventFilters(Period, frozen=True, kw_only=True):
     """What must hold, of several values one. Lists have commas, or the parameter is repeated."""
 
     source: Annotated[Texts, Meta(description="Ids of sources; `none`: where no source is to be made out.")] = (
@@ -74,8 +75,6 @@ class EventFilters(msgspec.Struct, frozen=True, kw_only=True):
     q: Annotated[
         str, Meta(max_length=256, description="Words that are in the event's values; the beginning of each will do.")
     ] = msgspec.field(default="", name="filter[q]")
-    start: Annotated[When, Meta(description="Only then or later.")] | None = None
-    end: Annotated[When, Meta(description="Only before.")] | None = None
 
 
 class AttemptFilters(EventFilters, frozen=True, kw_only=True):
@@ -103,6 +102,9 @@ Outgoing = Annotated[
     Literal["normalized", "sent"],
     Meta(description="Which document properties and words are looked for in; `sent` needs `inspector:pii`."),
 ]
+Include = Annotated[
+    tuple[Literal["total"], ...], Meta(description="`total` says in `meta` how many records there are on all pages.")
+]
 After = Annotated[str, Meta(max_length=64, description="What is older than this cursor.")]
 Before = Annotated[str, Meta(max_length=64, description="What is newer than this cursor.")]
 
@@ -112,6 +114,7 @@ class IncomingQuery(EventFilters, frozen=True, kw_only=True):
 
     view: Incoming = msgspec.field(default="normalized", name="filter[view]")
     fields: Annotated[Fields, _full] = "summary"
+    include: Include = ()
     page_size: Size = msgspec.field(default=50, name="page[size]")
     page_after: After | None = msgspec.field(default=None, name="page[after]")
     page_before: Before | None = msgspec.field(default=None, name="page[before]")
@@ -122,6 +125,7 @@ class OutgoingQuery(AttemptFilters, frozen=True, kw_only=True):
 
     view: Outgoing = msgspec.field(default="normalized", name="filter[view]")
     fields: Annotated[Fields, _full] = "summary"
+    include: Include = ()
     page_size: Size = msgspec.field(default=50, name="page[size]")
     page_after: After | None = msgspec.field(default=None, name="page[after]")
     page_before: Before | None = msgspec.field(default=None, name="page[before]")
@@ -133,6 +137,27 @@ class EitherQuery(AttemptFilters, frozen=True, kw_only=True):
     direction: Annotated[Literal["incoming", "outgoing"], Meta(description="What came in, or what went out.")] = (
         "incoming"
     )
+
+
+FACETS = ("event_name", "status", "reason", "source", "destination")
+
+
+class FacetsQuery(EitherQuery, frozen=True, kw_only=True):
+    """Records of one direction, and which values of theirs to count."""
+
+    facet: Annotated[
+        tuple[Literal["event_name", "status", "reason", "source", "destination", "property"], ...],
+        Meta(description="What to count; without it, all but `property`."),
+    ] = ()
+    path: Annotated[
+        str, Meta(description="With `facet=property`: the path of the property.", examples=["items.product.id"])
+    ] = ""
+
+
+class HistogramQuery(EitherQuery, frozen=True, kw_only=True):
+    """Records of one direction, and how many buckets."""
+
+    buckets: Annotated[int, Meta(ge=1, le=200, description="How many at most.")] = 60
 
 
 class StreamQuery(EitherQuery, frozen=True, kw_only=True):
@@ -182,13 +207,13 @@ def question(call: AnyCall, query: EventFilters, view: str = "normalized", **fix
         words=query.q,
         indexed=view == "normalized",
     )
-    return Question(sought, span_of(query), personal or (allowed and words))
+    return Question(sought, span_of(query, call.now_ms), personal or (allowed and words))
 
 
-def span_of(query: EventFilters) -> Span:
-    """The time that is asked for."""
-    since = max(0, milliseconds(query.start)) if query.start is not None else 0
-    return Span(since_ms=since, until_ms=milliseconds(query.end) if query.end is not None else _NEVER)
+def span_of(query: EventFilters, now_ms: int) -> Span:
+    """The time that is asked for; all of it, if none is. Raises `ApiError` 400."""
+    start, end = ends_of(query, now_ms)
+    return Span(since_ms=max(0, start or 0), until_ms=_NEVER if end is None else end)
 
 
 def source_refs(call: AnyCall, wanted: Texts) -> Texts:
@@ -226,15 +251,14 @@ def _conditions(given: Mapping[str, Texts], faults: list[Fault]) -> Iterator[Con
         name = f"filter[property][{key}]"
         read = _KEY.fullmatch(key)
         path, operator = (read[1], read[2] or "eq") if read else ("", "")
-        if not read or len(path) > _PATH_CHARACTERS or path.count(".") >= _PATH_PARTS:
+        if not read or not _is_path(path):
             faults.append(
                 _wrong(name, f"is no filter[property][PATH][OPERATOR] with a path of {_PATH_PARTS} parts at most")
             )
         elif operator not in OPERATORS:
             faults.append(_wrong(name, f"there is no operator {operator}; there are {', '.join(OPERATORS)}"))
         elif not is_searchable(path):
-            detail = f"{path} is not searchable: nothing under context.device is"
-            faults.append(Fault("PROPERTY_NOT_SEARCHABLE", detail, Place(parameter=name)))
+            faults.append(_not_searchable(path, name))
         elif any(len(value) > _VALUE_CHARACTERS for value in values):
             faults.append(_wrong(name, f"a value has {_VALUE_CHARACTERS} characters at most"))
         else:
@@ -248,6 +272,29 @@ def _conditions(given: Mapping[str, Texts], faults: list[Fault]) -> Iterator[Con
                 faults.append(_wrong(name, str(error)))
             else:
                 yield condition
+
+
+def with_property(call: AnyCall, asked: Question, path: str) -> Question:
+    """The same question about records that have a property. Raises `ApiError`: 400, or 403 for what is masked."""
+    if not _is_path(path):
+        raise ApiError(400, [_wrong("path", f"facet=property needs the path of one, of {_PATH_PARTS} parts at most")])
+    if not is_searchable(path):
+        raise ApiError(400, [_not_searchable(path, "path")])
+    personal = is_masked(path)
+    if personal and PII not in call.token.scopes:
+        raise missing_scope(PII)
+    conditions = (*asked.sought.conditions, Condition(path, "exists", ("true",)))
+    sought = msgspec.structs.replace(asked.sought, conditions=conditions)
+    return Question(sought, asked.span, asked.personal or personal)
+
+
+def _is_path(text: str) -> bool:
+    return 0 < len(text) <= _PATH_CHARACTERS and text.count(".") < _PATH_PARTS
+
+
+def _not_searchable(path: str, parameter: str) -> Fault:
+    detail = f"{path} is not searchable: nothing under context.device is"
+    return Fault("PROPERTY_NOT_SEARCHABLE", detail, Place(parameter=parameter))
 
 
 def _wrong(name: str, detail: str) -> Fault:

@@ -11,19 +11,12 @@ import msgspec
 
 from turnout.control.api import integrations
 from turnout.control.api.documents import Nothing, Resource
-from turnout.control.api.inspector_lists import (
-    either,
-    incoming_check,
-    incoming_resources,
-    looking,
-    outgoing_check,
-    search,
-)
+from turnout.control.api.inspector_lists import incoming_resources, looking
 from turnout.control.api.inspector_query import Question, StreamQuery
 from turnout.control.api.inspector_records import Looker, outgoing_resource, seq_in
+from turnout.control.api.inspector_search import either, incoming_records, outgoing_records
 from turnout.control.api.operation import Call, Feed, operation
 from turnout.control.api.problems import failure
-from turnout.control.inspector import incoming, outgoing
 from turnout.control.inspector.store import Series
 
 _AT_ONCE = 50
@@ -40,7 +33,7 @@ def stream_records(call: Call[StreamQuery, Nothing]) -> Feed:
     Begins with what happens now, or behind the record that the header `Last-Event-ID` names, as browsers send it when
     a connection broke. Ends when the token does. 32 such answers go on at the same time; more get 429.
     """
-    asked = either(call)
+    asked = either(call, call.query)
     inspector = call.world.inspector
     series = inspector.incoming if call.query.direction == "incoming" else inspector.outgoing
     start = series.newest()
@@ -82,15 +75,9 @@ class Records:
     def _resources(self, asked: Question, looker: Looker) -> tuple[Sequence[Resource[Any]], int | None]:
         call = self._call
         if call.query.direction == "incoming":
-            came = search(
-                self._series, asked, incoming.decode, incoming_check(call, asked), _AT_ONCE,
-                oldest_first=True, examined=_EXAMINED,
-            )  # fmt: skip
+            came = incoming_records(call, asked).search(_AT_ONCE, oldest_first=True, examined=_EXAMINED)
             return incoming_resources(call, came.items, looker), came.resume
-        went = search(
-            self._series, asked, outgoing.decode, outgoing_check(call, asked), _AT_ONCE,
-            oldest_first=True, examined=_EXAMINED,
-        )  # fmt: skip
+        went = outgoing_records(call, asked).search(_AT_ONCE, oldest_first=True, examined=_EXAMINED)
         return [outgoing_resource(one, looker) for one in went.items], went.resume
 
     def _is_open(self) -> bool:

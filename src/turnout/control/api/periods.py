@@ -12,6 +12,8 @@ from turnout.control.api.problems import ApiError, Fault, Place
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 LONGEST_MS = 31 * DAY_MS
 _MOST_ROWS = 3_000
+Dataset = Annotated[list[list[int | str]], Meta(description="The first row names the columns; `dateTime` is in ms.")]
+"""A table over time."""
 
 
 class Span(NamedTuple):
@@ -30,7 +32,7 @@ class Span(NamedTuple):
 
 
 class Period(msgspec.Struct, frozen=True, kw_only=True):
-    """Parameters of a period; without any it is the last 24 hours."""
+    """Parameters of a period. What it is without any, the operation says; figures are of the last 24 hours then."""
 
     start: Annotated[When, Meta(description="From then on.")] | None = None
     end: Annotated[When, Meta(description="Up to then, exclusive; without it, up to now.")] | None = None
@@ -48,19 +50,25 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
 
 def span_of(query: Period, now_ms: int) -> Span:
     """The span that a query asks for. Raises `ApiError` 400 with everything that is wrong."""
+    start, end = ends_of(query, now_ms)
+    end_ms = now_ms if end is None else end
+    start_ms = end_ms - DAY_MS if start is None else start
+    if start_ms >= end_ms:
+        raise ApiError(400, [Fault("INVALID_PARAMETER", "the period ends before it begins", Place(parameter="start"))])
+    if end_ms - start_ms > LONGEST_MS:
+        detail = "the period is longer than 31 days; ask for parts of it"
+        raise ApiError(400, [Fault("PERIOD_TOO_LONG", detail, Place(parameter="start"))])
+    return Span(start_ms, end_ms)
+
+
+def ends_of(query: Period, now_ms: int) -> tuple[int | None, int | None]:
+    """Where the period of a query begins and ends (ms), as far as it says. Raises `ApiError` 400 with every fault."""
     faults: list[Fault] = []
     start = _moment(query, "start", query.start, "filter[from]", query.since, now_ms, faults)
     end = _moment(query, "end", query.end, "filter[to]", query.until, now_ms, faults)
-    end_ms = now_ms if end is None else end
-    start_ms = end_ms - DAY_MS if start is None else start
-    if not faults and start_ms >= end_ms:
-        faults.append(Fault("INVALID_PARAMETER", "the period ends before it begins", Place(parameter="start")))
-    elif not faults and end_ms - start_ms > LONGEST_MS:
-        detail = "the period is longer than 31 days; ask for parts of it"
-        faults.append(Fault("PERIOD_TOO_LONG", detail, Place(parameter="start")))
     if faults:
         raise ApiError(400, faults)
-    return Span(start_ms, end_ms)
+    return start, end
 
 
 def bucket_of(granularity: str, span: Span) -> int:

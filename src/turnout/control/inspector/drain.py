@@ -11,9 +11,7 @@ from pathlib import Path
 import structlog
 
 from turnout.control.inspector import outgoing
-from turnout.control.inspector.segment import Entry
 from turnout.control.inspector.store import Series
-from turnout.model.attempt import Attempt
 from turnout.model.config import Snapshot
 from turnout.receipts import attempts
 from turnout.receipts.store import Store
@@ -72,14 +70,10 @@ class Drain:
         for seq, attempt in found:
             if seq >= self._next:
                 source = sources.get(attempt.source)
-                entries.append(_entry(seq, attempt, source.environment if source is not None else ""))
+                environment = source.environment if source is not None else ""
+                entries.append(outgoing.entry(outgoing.outgoing(seq, attempt, environment)))
         if entries:
             self._series.append(entries, last + 1, {})
             self._next = last + 1
         attempts.forget(store, last)
         return True
-
-
-def _entry(seq: int, attempt: Attempt, environment: str) -> Entry:
-    record = outgoing.outgoing(seq, attempt, environment)
-    return Entry(seq, attempt.at_ms, outgoing.terms_of(record), outgoing.encode(record))

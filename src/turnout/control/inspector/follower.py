@@ -110,7 +110,7 @@ class Follower:
         """The record of an event, if one is kept."""
         try:
             record = self._record(seq, event, may_be_test, snapshot)
-            return None if record is None else entry(record)
+            return None if record is None else incoming.entry(record)
         except Exception:
             # Whatever an event does to us, the others must be seen.
             log.exception("event left out of the inspector", event_id=event.event_id, offset=seq)
@@ -132,11 +132,6 @@ class Follower:
         source = snapshot.sources.get(event.source)
         environment = source.environment if source is not None else ""
         return incoming.incoming(seq, event, received, environment, sampling)
-
-
-def entry(record: Incoming) -> Entry:
-    """A record as it is kept."""
-    return Entry(record.seq, record.at_ms, incoming.terms_of(record), incoming.encode(record))
 
 
 def _visible(data: bytes) -> Processed | None:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from turnout.control.inspector import terms
+from turnout.control.inspector.counts import Fields, kind_of
+from turnout.control.inspector.segment import Entry
 from turnout.control.inspector.values import text_of
 from turnout.model.event import Location, Processed, Reason, Received, Status
 from turnout.model.sampling import Kept
@@ -119,11 +121,21 @@ FIELDS: Mapping[str, Callable[[Incoming], tuple[str, ...]]] = {
 """What we say of a record, and it can be searched for. `*` is any test code."""
 
 
+def fields_of(record: Incoming) -> Fields:
+    """All of that."""
+    return {name: read(record) for name, read in FIELDS.items()}
+
+
 def terms_of(record: Incoming) -> str:
     """What the index gets of a record."""
-    event = record.event
-    found = {terms.field_term(name, value) for name, read in FIELDS.items() for value in read(record)}
-    return terms.as_text(found | terms.event_terms(event) if event is not None else found)
+    return terms.record_terms(fields_of(record), record.event)
+
+
+def entry(record: Incoming) -> Entry:
+    """A record as it is kept."""
+    fields = fields_of(record)
+    words = terms.record_terms(fields, record.event)
+    return Entry(record.seq, record.at_ms, kind_of(fields), words, encode(record))
 
 
 def test_code_of(*texts: bytes) -> str:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from turnout.control.inspector import terms
+from turnout.control.inspector.counts import Fields, kind_of
 from turnout.control.inspector.incoming import Event, test_code_of
+from turnout.control.inspector.segment import Entry
 from turnout.model.attempt import Attempt
 
 _decode_event = msgspec.json.Decoder(Event).decode
@@ -64,11 +66,21 @@ FIELDS: Mapping[str, Callable[[Outgoing], tuple[str, ...]]] = {
 """What we say of a record, and it can be searched for."""
 
 
+def fields_of(record: Outgoing) -> Fields:
+    """All of that."""
+    return {name: read(record) for name, read in FIELDS.items()}
+
+
 def terms_of(record: Outgoing) -> str:
     """What the index gets of a record."""
-    event = record.event
-    found = {terms.field_term(name, value) for name, read in FIELDS.items() for value in read(record)}
-    return terms.as_text(found | terms.event_terms(event) if event is not None else found)
+    return terms.record_terms(fields_of(record), record.event)
+
+
+def entry(record: Outgoing) -> Entry:
+    """A record as it is kept."""
+    fields = fields_of(record)
+    words = terms.record_terms(fields, record.event)
+    return Entry(record.seq, record.attempt.at_ms, kind_of(fields), words, encode(record))
 
 
 def _event(text: bytes) -> Event | None:

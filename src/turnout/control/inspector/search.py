@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from turnout.control.inspector.conditions import Condition, candidates, predicate, word_predicate
+from turnout.control.inspector.counts import KINDLESS, Fields
 from turnout.control.inspector.terms import MORE_WORDS, field_term, word_candidates
 
 R = TypeVar("R")
@@ -36,6 +37,19 @@ class Sought(msgspec.Struct, frozen=True, kw_only=True):
             parts += [f'({asked} OR "{MORE_WORDS}")' for asked in word_candidates(self.words)]
         return " AND ".join(dict.fromkeys(parts))
 
+    def of_kind(self) -> Callable[[Fields], bool] | None:
+        """What tells whether records of a kind are sought; None if that takes more than their kind."""
+        if self.ids or self.conditions or self.words or not KINDLESS.isdisjoint(self.fields):
+            return None
+        wanted = [(name, frozenset(values)) for name, values in self.fields.items()]
+
+        def meets(kind: Fields) -> bool:
+            return kind["event_name"][0].startswith(self.prefix) and not any(
+                values.isdisjoint(kind[name]) for name, values in wanted
+            )
+
+        return meets
+
 
 class Check(Generic[R]):
     """Whether a record is what is sought. Raises `ConditionError` for what can't be sought."""
@@ -51,7 +65,7 @@ class Check(Generic[R]):
         self._fields = [(fields[name], frozenset(values)) for name, values in sought.fields.items()]
         self._name = fields["event_name"]
         self._prefix = sought.prefix
-        self._event, self._document = event, document
+        self._event, self.document = event, document
         self._ids = [predicate(one) for one in sought.ids]
         self._tests = [predicate(one) for one in sought.conditions]
         if sought.words:
@@ -66,7 +80,7 @@ class Check(Generic[R]):
             return False
         if not self._tests:
             return True
-        document = self._document(record)
+        document = self.document(record)
         return document is not None and all(test(document) for test in self._tests)
 
 

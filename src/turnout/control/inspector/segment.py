@@ -1,23 +1,27 @@
 """One file of records: a SQLite database with the records, an index of their terms, and how far the log was read.
 
-What must stay true: records, terms, position and the count of what was left out change in one transaction. Terms are
-found again from the record (`terms`), so that it can be taken out of the index. What is erased is overwritten.
+What must stay true: records, terms, counts, position and the count of what was left out change in one transaction.
+Terms are found again from the record (`terms`): so it can be taken out of the index. What is erased is overwritten.
 """
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-FORMAT = 1
+from turnout.control.inspector import counts
+from turnout.control.inspector.counts import Count, Fields
+
+FORMAT = 2
 _SCHEMA = """
 PRAGMA page_size=8192;
 PRAGMA journal_mode=WAL;
 BEGIN;
-CREATE TABLE records (seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, document BLOB NOT NULL);
-CREATE INDEX records_at ON records (at_ms);
+CREATE TABLE records (seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, kind INTEGER NOT NULL, document BLOB NOT NULL);
+CREATE INDEX records_at ON records (at_ms, kind);
+%s
 CREATE VIRTUAL TABLE terms USING fts5(words, content='', detail=none, columnsize=0, tokenize='ascii');
 CREATE TABLE position (one INTEGER PRIMARY KEY CHECK (one = 1), next INTEGER NOT NULL);
 CREATE TABLE left_out (owner TEXT, minute INTEGER, n INTEGER NOT NULL, PRIMARY KEY (owner, minute)) WITHOUT ROWID;
@@ -28,11 +32,16 @@ _HIGHEST = 1 << 62
 _BUSY_S = 10.0
 
 
+class OlderFormatError(sqlite3.DatabaseError):
+    """A file of an older release."""
+
+
 class Entry(NamedTuple):
-    """A record as it is kept. `terms` is text with spaces between."""
+    """A record as it is kept. `kind` is what it is counted as (`counts.kind_of`), `terms` text with spaces between."""
 
     seq: int
     at_ms: int
+    kind: bytes
     terms: str
     document: bytes
 
@@ -59,7 +68,7 @@ def create(path: Path, position: int | None) -> None:
     made = path.with_suffix(".new")
     remove(made)
     with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as db:
-        db.executescript(_SCHEMA % FORMAT)
+        db.executescript(_SCHEMA % (counts.SCHEMA, FORMAT))
         if position is not None:
             db.execute("INSERT INTO position VALUES (1, ?)", (position,))
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -76,7 +85,7 @@ class Segment:
     """An open file. Not for use by several threads at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Raises sqlite3.Error if it is no file of records, or is of a newer release."""
+        """Raises sqlite3.Error if it is no file of records, or of another release (`OlderFormatError`)."""
         self.path = path
         uri = f"file:{quote(str(path))}?mode=rw"
         self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
@@ -99,6 +108,8 @@ class Segment:
 
     def _check_format(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if 0 < version < FORMAT:
+            raise OlderFormatError(f"{self.path} has the format {version}, this release reads {FORMAT}")
         if version != FORMAT:
             raise sqlite3.DatabaseError(f"{self.path} has the format {version}, this release reads {FORMAT}")
 
@@ -125,14 +136,18 @@ class Segment:
         (count,) = self._db.execute("SELECT count(*) FROM records").fetchone()
         return int(count)
 
-    def append(self, entries: Iterable[Entry], position: int, left_out: Mapping[tuple[str, int], int]) -> None:
+    def append(self, entries: Sequence[Entry], position: int, left_out: Mapping[tuple[str, int], int]) -> None:
         """Add records, remember how far the log was read, and how many were left out by (owner, minute): or nothing."""
         with self._transaction():
+            numbers = {kind: counts.number_of(self._db, kind) for kind in {entry.kind for entry in entries}}
+            added = []
             # Twice is not possible while the position is right; if it ever were not, once is what counts.
             for entry in entries:
-                row = (entry.seq, entry.at_ms, entry.document)
-                if self._db.execute("INSERT OR IGNORE INTO records VALUES (?,?,?)", row).rowcount:
+                row = (entry.seq, entry.at_ms, numbers[entry.kind], entry.document)
+                if self._db.execute("INSERT OR IGNORE INTO records VALUES (?,?,?,?)", row).rowcount:
                     self._db.execute("INSERT INTO terms (rowid, words) VALUES (?,?)", (entry.seq, entry.terms))
+                    added.append((numbers[entry.kind], entry.at_ms))
+            counts.add(self._db, added)
             self._db.execute("INSERT OR REPLACE INTO position VALUES (1, ?)", (position,))
             self._db.executemany(
                 "INSERT INTO left_out VALUES (?,?,?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
@@ -150,6 +165,21 @@ class Segment:
         for row in self._db.execute(sql, (match, span.above, span.below)):
             if span.since_ms <= row[1] < span.until_ms:
                 yield Row(*row)
+
+    def counted(self, span: Span, width_ms: int, wanted: Callable[[Fields], bool]) -> Iterator[Count]:
+        """How many records of a span of time there are of each kind that is wanted, in buckets of `width_ms`.
+
+        Buckets begin at multiples of the width; those at the ends hold what is within the span. A bucket may come in
+        parts.
+        """
+        times = self.times()
+        fields = {number: found for number, found in counts.kinds(self._db) if wanted(found)}
+        if times is None or not fields:
+            return
+        since_ms, until_ms = max(span.since_ms, times[0]), min(span.until_ms, times[1] + 1)
+        for kind, bucket, n in counts.read(self._db, since_ms, until_ms, width_ms):
+            if kind in fields:
+                yield Count(fields[kind], bucket, n)
 
     def get(self, seq: int) -> Row | None:
         """One record."""
@@ -172,19 +202,21 @@ class Segment:
         """
         with self._transaction():
             rows = (
-                self._db.execute("SELECT seq, document FROM records")
+                self._db.execute("SELECT seq, kind, at_ms, document FROM records")
                 if not match
                 else self._db.execute(
-                    "SELECT r.seq, r.document FROM terms CROSS JOIN records r ON r.seq = terms.rowid"
+                    "SELECT r.seq, r.kind, r.at_ms, r.document FROM terms CROSS JOIN records r ON r.seq = terms.rowid"
                     " WHERE terms MATCH ?",
                     (match,),
                 )
             )
-            gone = [(seq, terms(document)) for seq, document in rows if wanted(document)]
-            for seq, words in gone:
+            gone = [(seq, kind, at_ms, terms(document)) for seq, kind, at_ms, document in rows if wanted(document)]
+            for seq, _, _, words in gone:
                 self._db.execute("INSERT INTO terms (terms, rowid, words) VALUES ('delete', ?, ?)", (seq, words))
                 self._db.execute("DELETE FROM records WHERE seq = ?", (seq,))
             if gone:
+                counts.add(self._db, [(kind, at_ms) for _, kind, at_ms, _ in gone], sign=-1)
+                counts.forget_unused(self._db)
                 self._db.execute("INSERT INTO terms (terms) VALUES ('optimize')")
         # Also if nothing was found: whoever did this before may have been killed here.
         if self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:

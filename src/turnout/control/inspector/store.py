@@ -17,13 +17,17 @@ from typing import Generic, NamedTuple, TypeVar
 import structlog
 
 from turnout.control.inspector import segment
-from turnout.control.inspector.segment import Entry, Row, Segment, Span
+from turnout.control.inspector.counts import Count, Fields
+from turnout.control.inspector.segment import Entry, OlderFormatError, Row, Segment, Span
 
 RECORDS_PER_FILE = 50_000
 _FILES = 24
 """About so many files hold a retention, or a budget."""
 _EXAMINED = 20_000
 """So many records are looked at for one answer, about 100 ms; then it says where to go on."""
+
+_COUNTS = 100_000
+"""So many counts are read for one answer, about 50 ms: only an unbounded lot of names comes to that."""
 
 T = TypeVar("T")
 log = structlog.get_logger("inspector")
@@ -34,6 +38,18 @@ class Found(NamedTuple, Generic[T]):
 
     items: list[T]
     resume: int | None
+
+
+class Counted(NamedTuple):
+    """What was counted. `since_ms`: where a count that would have taken too long ended, newest first; else None."""
+
+    counts: list[Count]
+    since_ms: int | None
+
+    @property
+    def total(self) -> int:
+        """How many records that is."""
+        return sum(one.n for one in self.counts)
 
 
 class Series:
@@ -109,6 +125,22 @@ class Series:
                 if len(items) == limit:
                     return Found(items, last)
         return Found(items, None)
+
+    def counted(self, span: Span, width_ms: int, wanted: Callable[[Fields], bool], most: int = _COUNTS) -> Counted:
+        """How many records of a span of time there are, by kind and in buckets of `width_ms`; see `Segment.counted`.
+
+        No record is read for it. Raises sqlite3.Error.
+        """
+        found: list[Count] = []
+        for path in reversed(self.files()):
+            with self._reading(path) as one:
+                times = one.times() if one is not None else None
+                if one is None or times is None or times[0] >= span.until_ms or times[1] < span.since_ms:
+                    continue
+                if len(found) > most:
+                    return Counted(found, times[1] + 1)
+                found += one.counted(span, width_ms, wanted)
+        return Counted(found, None)
 
     def get(self, seq: int) -> Row | None:
         """One record."""
@@ -203,6 +235,7 @@ class Series:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for left in self.folder.glob(f"{self.direction}-*.new*"):
                 left.unlink()
+            self._remove_older()
             files = self.files()
             if not files:
                 segment.create(self._path(0), None)
@@ -217,6 +250,17 @@ class Series:
                 _set_aside(files[-1], error)
                 return self._open()
         return self._current
+
+    def _remove_older(self) -> None:
+        """What an older release wrote is made anew: events from the log, which keeps them as long."""
+        for path in self.files():
+            try:
+                Segment(path).close()
+            except OlderFormatError as error:
+                log.warning("file of records removed: what is in the log is recorded again", reason=str(error))
+                segment.remove(path)
+            except sqlite3.Error:
+                continue
 
     def _is_full(self, current: Segment, entries: Sequence[Entry]) -> bool:
         if self._count >= RECORDS_PER_FILE or _size(current.path) >= self._most_bytes:

@@ -18,7 +18,8 @@ from turnout.control.inspector.values import UNSEARCHABLE, Scalar, text_of
 
 CUSTOM_PATHS = 100
 """So many properties of an event's own are indexed, beside the members of `user`, `context` and `items`."""
-_TERMS = 600
+_PROPERTIES = 600
+"""So many values of an event are indexed, whatever their paths."""
 _WORDS = 300
 _WORD_CHARACTERS = 40
 _TEXT_CHARACTERS = 256
@@ -26,6 +27,7 @@ _STANDARD = ("user.", "context.", "items.")
 _WORD = re.compile(r"[^\W_]+")
 _PREFIX_FROM = 3
 _DEPTH = 32
+_Property = tuple[str, Scalar | None]
 
 
 def _hashed(text: str) -> str:
@@ -65,19 +67,24 @@ def word_candidates(sought: str) -> list[str]:
     return [f'"w{word}"' + " *" * (len(word) >= _PREFIX_FROM) for word in words_of(sought)]
 
 
+def record_terms(fields: Mapping[str, Iterable[str]], event: Mapping[str, object] | None) -> str:
+    """What the index gets of a record, as it takes it: what we say of it, and what is in its event."""
+    found = {field_term(name, value) for name, values in fields.items() for value in values}
+    found |= event_terms(event) if event is not None else set()
+    return " ".join(found).encode("utf-8", "replace").decode()
+
+
+def unindexed_paths(event: Mapping[str, object]) -> list[str]:
+    """Paths of an event's properties that are beyond the bound: whatever searches for them looks at the event."""
+    return _divided(event)[1]
+
+
 def event_terms(event: Mapping[str, object]) -> set[str]:
     """Everything the index knows of an event: its properties, their values, the words in these."""
-    terms: set[str] = set()
+    properties, _, whole = _divided(event)
+    terms = set() if whole else {MORE_PROPERTIES, MORE_WORDS}
     texts: list[str] = []
-    custom: set[str] = set()
-    properties: list[tuple[str, Scalar | None]] = []
-    _collect(event, "", 0, properties)
     for path, value in properties:
-        if not path.startswith(_STANDARD):
-            custom.add(path)
-        if len(custom) > CUSTOM_PATHS or len(terms) >= _TERMS:
-            terms |= {MORE_PROPERTIES, MORE_WORDS}
-            break
         terms.add(_hashed_path(path))
         if value is not None:
             text = text_of(value)[:_TEXT_CHARACTERS]
@@ -90,12 +97,25 @@ def event_terms(event: Mapping[str, object]) -> set[str]:
     return terms
 
 
-def as_text(terms: Iterable[str]) -> str:
-    """Terms as the index takes them."""
-    return " ".join(terms).encode("utf-8", "replace").decode()
+def _divided(event: Mapping[str, object]) -> tuple[list[_Property], list[str], bool]:
+    """The properties that are indexed, the paths of others, and whether that is all of the event."""
+    found: list[_Property] = []
+    _collect(event, "", 0, found)
+    custom: set[str] = set()
+    indexed: list[_Property] = []
+    others: dict[str, None] = {}
+    for path, value in found[:_PROPERTIES]:
+        if not path.startswith(_STANDARD) and path not in custom:
+            if len(custom) == CUSTOM_PATHS:
+                others[path] = None
+                continue
+            custom.add(path)
+        indexed.append((path, value))
+    others |= dict.fromkeys(path for path, _ in found[_PROPERTIES:])
+    return indexed, list(others), not others
 
 
-def _collect(value: object, path: str, depth: int, into: list[tuple[str, Scalar | None]]) -> None:
+def _collect(value: object, path: str, depth: int, into: list[_Property]) -> None:
     """Add every property with its value, by its path without the numbers of elements; only scalars have a value here.
 
     Adds a list's elements one by one; stops where there are more than anybody indexes.
@@ -103,7 +123,7 @@ def _collect(value: object, path: str, depth: int, into: list[tuple[str, Scalar 
     if isinstance(value, str | int | float) or value is None:
         into.append((path, value))
         return
-    if depth == _DEPTH or len(into) > _TERMS:
+    if depth == _DEPTH or len(into) > _PROPERTIES:
         return
     if isinstance(value, Mapping):
         if path:
