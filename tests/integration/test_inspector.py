@@ -1,5 +1,6 @@
 """The inspector over HTTP beside a running server: filters and operators, pages, masking, counts, recorded looks."""
 
+from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
@@ -8,6 +9,7 @@ import pytest
 from tests.support.api import Reply, at, call, items, token_for
 from tests.support.server import CONFIG, KEY, Server, until
 from turnout.control.inspector.conditions import OPERATORS
+from turnout.model.clock import now_ms
 
 OTHER = """
   "31":
@@ -109,6 +111,9 @@ FILTERS = [
     ("filter[q]=firefox", []),
     ("start=2020-01-01T00:00:00Z&end=2021-01-01T00:00:00Z", []),
     ("start=2020-01-01T00:00:00Z&end=2200-01-01T00:00:00Z&filter[event_id]=p-1", ["p-1"]),
+    ("filter[rangeType]=relative&filter[from]=3600&filter[event_id]=p-1", ["p-1"]),
+    ("filter[rangeType]=relative&filter[from]=7200&filter[to]=3600", []),
+    ("filter[from]=2020-01-01T00:00:00Z&filter[to]=2021-01-01T00:00:00Z", []),
     ("filter[property][user.id]=42", ["p-2", "p-1"]),
     ("filter[property][user.id]=42&filter[property][currency]=EUR", ["p-1"]),
     ("filter[property][currency]=EUR&filter[property][currency]=USD", ["p-2", "p-1"]),
@@ -241,6 +246,93 @@ def test_facets_count_what_the_same_filters_find(scene: Scene) -> None:
     assert at(filtered, "counted") == 2
 
 
+def facets(scene: Scene, query: str, token: str | None = None) -> dict[str, object]:
+    attributes = at(scene.get(f"inspector/facets?{query}", token).json, "data", "attributes")
+    assert isinstance(attributes, dict)
+    return attributes
+
+
+def test_facets_of_what_is_in_an_event_count_what_the_search_finds(scene: Scene) -> None:
+    found = facets(scene, "filter[user_id]=42&facet=event_name,status")
+    assert found == {
+        "counted": 2,
+        "partial": False,
+        "event_name": [{"value": "purchase", "count": 2}],
+        "status": [{"value": "invalid_accepted", "count": 2}],
+    }
+
+
+def test_the_most_frequent_values_of_a_property_are_told(scene: Scene) -> None:
+    def values(query: str, token: str | None = None) -> dict[object, object]:
+        found = facets(scene, f"facet=property&{query}", token)
+        assert found.keys() == {"counted", "partial", "property"}
+        return {one["value"]: one["count"] for one in items(at(found, "property", "values"))}
+
+    assert values("path=currency") == {"EUR": 1, "USD": 1}
+    assert values("path=user.id") == {"42": 2, "7": 1}
+    assert values("path=items.id&filter[event_name]=search") == {"sku-1": 1, "sku-2": 1}
+    assert values("path=currency&filter[property][value][gt]=100") == {"EUR": 1}
+    assert values("path=nowhere") == values("path=currency&direction=outgoing&filter[status]=error") == {}
+    assert values("path=user.email") == {"ada@example.org": 1}
+    for path, status, code in (
+        ("context.device.lang", 400, "PROPERTY_NOT_SEARCHABLE"),
+        ("", 400, "INVALID_PARAMETER"),
+        ("user.email", 403, "MISSING_SCOPE"),
+    ):
+        reply = scene.get(f"inspector/facets?facet=property&path={path}", scene.viewer)
+        assert (reply.status, reply.codes) == (status, [code])
+
+
+def test_a_list_says_how_many_there_are_when_asked(scene: Scene) -> None:
+    def total(query: str, path: str = "inspector/incoming") -> object:
+        return at(scene.get(f"{path}?include=total&page[size]=1&{query}").json, "meta", "total")
+
+    assert total("") == len(scene.ids(""))
+    for query in ("filter[event_name]=purchase", "filter[status]=rejected", "filter[user_id]=42", "filter[test_code]=*",
+                  "filter[event_name][prefix]=x", "filter[property][value][gt]=100", "end=2021-01-01T00:00:00Z"):  # fmt: skip
+        assert total(query) == len(scene.ids(query)), query
+    until(lambda: total("filter[status]=delivered", "inspector/outgoing") == 5, "the deliveries")
+    assert "total" not in str(scene.get("inspector/incoming").json["meta"])
+    assert "prev" in str(scene.get(f"inspector/incoming?include=total&page[after]={10**6}").json["links"])
+
+
+@pytest.mark.parametrize("query", ["", "filter[event_name]=purchase,login", "filter[property][user.id][exists]=true"])
+@pytest.mark.parametrize("direction", ["incoming", "outgoing"])
+def test_a_histogram_counts_what_the_list_shows(scene: Scene, direction: str, query: str) -> None:
+    listed = items(scene.get(f"inspector/{direction}?{query}&page[size]=200").json["data"])
+    now = now_ms()
+    for period in ("", "&filter[rangeType]=relative&filter[from]=600", "&buckets=1"):
+        reply = scene.get(f"inspector/histogram?direction={direction}&{query}{period}")
+        assert reply.status == 200, reply.body
+        attributes = at(reply.json, "data", "attributes")
+        width, (columns, *rows) = at(attributes, "bucket_ms"), at(attributes, "dataset")  # type: ignore[misc] # a list
+        assert isinstance(width, int)
+        assert columns[0] == "dateTime"
+        assert [row[0] for row in rows] == list(range(rows[0][0], rows[-1][0] + 1, width))
+        assert rows[0][0] % width == 0 and rows[-1][0] <= now + 30_000
+        statuses = Counter(str(at(one, "attributes", "status")) for one in listed)
+        sums = {name: sum(row[place] for row in rows) for place, name in enumerate(columns) if place}
+        assert {name: n for name, n in sums.items() if n} == statuses
+        assert at(attributes, "counted") == len(listed)
+        assert at(reply.json, "meta") == {"truncated": False, "sampled": False, "left_out": 0}
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("start=2026-03-01T00:00:00Z&end=2026-02-01T00:00:00Z", "INVALID_PARAMETER"),
+        ("start=2026-01-01T00:00:00Z&end=2026-03-01T00:00:00Z", "PERIOD_TOO_LONG"),
+        ("buckets=0", "INVALID_PARAMETER"),
+        ("buckets=201", "INVALID_PARAMETER"),
+        ("filter[attempt]=1", "INVALID_PARAMETER"),
+        ("filter[from]=yesterday", "INVALID_PARAMETER"),
+    ],
+)
+def test_what_no_histogram_can_show_is_told(scene: Scene, query: str, code: str) -> None:
+    reply = scene.get(f"inspector/histogram?{query}")
+    assert (reply.status, reply.codes) == (400, [code])
+
+
 @pytest.mark.parametrize(
     ("query", "code", "parameter"),
     [
@@ -317,6 +409,14 @@ def test_hostile_events_are_shown_and_found_like_others(scene: Scene) -> None:
             assert reply.status == 400
         else:
             assert [at(one, "attributes", "event_id") for one in items(reply.json["data"])] == expected, query
+    many = scene.get("inspector/incoming?filter[event_id]=h-many&fields=full").json
+    paths = at(many, "meta", "unindexed_paths")
+    assert isinstance(paths, list)
+    assert len(paths) == 100
+    assert "p0" not in paths
+    record = scene.get(f"inspector/incoming/{at(many, 'data', 0, 'id')}").json
+    assert at(record, "meta", "unindexed_paths") == paths
+    assert "unindexed" not in str(scene.get("inspector/incoming?fields=full&filter[event_id]=p-1").json["meta"])
     for token in (scene.admin, scene.viewer):
         full = scene.get("inspector/incoming?fields=full&page[size]=200", token)
         assert (full.status, len(items(full.json["data"]))) == (200, len(scene.ids("page[size]=200")))
