@@ -288,8 +288,15 @@ def test_a_list_says_how_many_there_are_when_asked(scene: Scene) -> None:
         return at(scene.get(f"{path}?include=total&page[size]=1&{query}").json, "meta", "total")
 
     assert total("") == len(scene.ids(""))
-    for query in ("filter[event_name]=purchase", "filter[status]=rejected", "filter[user_id]=42", "filter[test_code]=*",
-                  "filter[event_name][prefix]=x", "filter[property][value][gt]=100", "end=2021-01-01T00:00:00Z"):  # fmt: skip
+    for query in (
+        "filter[event_name]=purchase",
+        "filter[status]=rejected",
+        "filter[user_id]=42",
+        "filter[test_code]=*",
+        "filter[event_name][prefix]=x",
+        "filter[property][value][gt]=100",
+        "end=2021-01-01T00:00:00Z",
+    ):
         assert total(query) == len(scene.ids(query)), query
     until(lambda: total("filter[status]=delivered", "inspector/outgoing") == 5, "the deliveries")
     assert "total" not in str(scene.get("inspector/incoming").json["meta"])
@@ -305,11 +312,14 @@ def test_a_histogram_counts_what_the_list_shows(scene: Scene, direction: str, qu
         reply = scene.get(f"inspector/histogram?direction={direction}&{query}{period}")
         assert reply.status == 200, reply.body
         attributes = at(reply.json, "data", "attributes")
-        width, (columns, *rows) = at(attributes, "bucket_ms"), at(attributes, "dataset")  # type: ignore[misc] # a list
+        width, dataset = at(attributes, "bucket_ms"), at(attributes, "dataset")
         assert isinstance(width, int)
+        assert isinstance(dataset, list)
+        columns, rows = dataset[0], dataset[1:]
         assert columns[0] == "dateTime"
         assert [row[0] for row in rows] == list(range(rows[0][0], rows[-1][0] + 1, width))
-        assert rows[0][0] % width == 0 and rows[-1][0] <= now + 30_000
+        assert rows[0][0] % width == 0
+        assert rows[-1][0] <= now + 30_000
         statuses = Counter(str(at(one, "attributes", "status")) for one in listed)
         sums = {name: sum(row[place] for row in rows) for place, name in enumerate(columns) if place}
         assert {name: n for name, n in sums.items() if n} == statuses
