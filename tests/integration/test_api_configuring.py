@@ -258,7 +258,12 @@ def test_a_destination_filters_and_is_changed_member_by_member(scene: Scene) -> 
             "consent": {"categories": ["1"]},
             "event_filter": tree,
             "delivery": {"max_attempts": 3},
-            "parameters": {"customEventMapping": [{"name": "purchase", "value": "Sale"}]},
+            "parameters": {
+                "customEventMapping": [{"name": "purchase", "value": "Sale"}],
+                "mapping": [
+                    {"action": "set", "property": "total", "expression_text": "{{value}}", "_language": "TEMPLATE"}
+                ],
+            },
         },
         sources={"data": [{"type": "integrations", "id": str(scene.number("sources", "backend"))}]},
     )
@@ -266,6 +271,8 @@ def test_a_destination_filters_and_is_changed_member_by_member(scene: Scene) -> 
     path = f"/destinations/{number}"
     shown = at(scene.done("GET", path), "attributes")
     assert (at(shown, "event_filter"), at(shown, "event_filter_text")) == (tree, "value > 9")
+    row = {"action": "set", "property": "total", "expression": "value"}
+    assert at(shown, "parameters", "mapping") == [row]
     changed = at(
         scene.change(path, {"event_filter_text": "value BETWEEN(1, 9)", "settings": {"gzip": None}}), "attributes"
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from turnout.control.api import filters, integrations, links, parameters, writing
+from turnout.control.api import filters, integrations, links, parameters, stored, writing
 from turnout.control.api.documents import Listing, Nothing, Single
 from turnout.control.api.including import included
 from turnout.control.api.integrations import Document, Ignored, NewDocument
@@ -269,6 +269,7 @@ def _planned(given: DestinationChange, shown: DestinationAttributes | None) -> d
         pointer = f"{_ATTRIBUTES}/parameters"
         wanted = {} if given.parameters is None else merged({} if shown is None else shown.parameters, given.parameters)
         assert isinstance(wanted, Mapping)
+        wanted = stored.plain(wanted, pointer)
         if faults := list(parameters.faults(wanted, pointer)):
             raise ApiError(422, faults)
         fields["mapping"] = parameters.written(wanted) or None
@@ -278,6 +279,8 @@ def _planned(given: DestinationChange, shown: DestinationAttributes | None) -> d
 def _filter(tree: Mapping[str, object] | None, shown: DestinationAttributes | None) -> str | None:
     if tree is None:
         return None
+    if stored.is_stored_filter(tree):
+        return stored.filter_of(tree, f"{_ATTRIBUTES}/event_filter")
     return filters.formula_of(
         merged(shown.event_filter if shown is not None else None, tree), f"{_ATTRIBUTES}/event_filter"
     )
