@@ -109,6 +109,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.data_dir / "state.db"
 
     @property
+    def control_url(self) -> str:
+        """Where people reach the control port, as far as this machine knows; without a slash at its end."""
+        host, _, port = self.control.rpartition(":")
+        here = f"http://{'localhost' if host in ('0.0.0.0', '[::]') else host}:{port}"
+        return self.public_url.rstrip("/") or here
+
+    @property
     def secret_key_path(self) -> Path:
         return Path(self.secret_key_file) if self.secret_key_file else Path(f"{os.path.normpath(self.data)}.key")
 

@@ -1,12 +1,13 @@
 """Sessions over HTTP: the API does for a person who has logged in what it does for a token, and no more."""
 
 import itertools
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.api import Reply, at, call, items, path_of, token_for
-from tests.support.server import CONFIG, Server
+from tests.support.server import CONFIG, Server, kill, until
 from turnout.control.access.account_desk import AccountDesk
 from turnout.control.access.database import Database
 from turnout.control.access.scopes import ROLES, Role
@@ -105,3 +106,16 @@ def test_the_activity_log_names_the_account(server: Server, admin: Opened) -> No
     ask(server, "POST", "/v2/29/api-tokens", admin, {"data": {"attributes": {"role": "viewer"}}})
     log = items(ask(server, "GET", f"/v2/29/activity-logs?filter[causer_id]={me}", admin).json["data"])
     assert at(log[0], "attributes", "action") == "tokens.create"
+
+
+def test_a_start_says_where_the_first_account_is_made_while_there_is_none_and_logs_nobody_out(
+    server: Server, viewer: Opened
+) -> None:
+    said = re.compile(r"^turnout: make the first account at (http://127\.0\.0\.1:\d+/ui/welcome)/[\w-]{43}$", re.M)
+    assert said.findall(server.errors) == [f"http://127.0.0.1:{server.control_port}/ui/welcome"]
+    before = server.pid("control")
+    assert before is not None
+    kill(before)
+    until(lambda: server.pid("control") not in (None, before) and server.ready(), "another control process")
+    assert len(said.findall(server.errors)) == 1, "there are accounts now"
+    assert ask(server, "GET", "/v2/me", viewer).status == 200

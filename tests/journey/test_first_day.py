@@ -337,7 +337,10 @@ def test_a_mistake_in_the_file_is_told_with_its_place_and_changes_nothing(day: D
 def test_nothing_but_surprises_is_in_the_servers_log(day: Day) -> None:
     lines = (day.here / "stderr").read_text().splitlines()
     collect, control = day.environment["TURNOUT_COLLECT"], day.environment["TURNOUT_CONTROL"]
-    assert lines == [f"turnout: collecting on http://{collect}, health on http://{control}/ready"]
+    assert lines[0] == f"turnout: collecting on http://{collect}, health on http://{control}/ready"
+    assert [line.rpartition("/")[0] for line in lines[1:]] == [
+        f"turnout: make the first account at http://{control}/ui/welcome"
+    ]
 
 
 def test_ctrl_c_ends_it_cleanly(day: Day) -> None:

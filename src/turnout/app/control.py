@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 from functools import partial
 
@@ -9,6 +10,7 @@ import structlog
 
 from turnout.app import borrowed, open_log
 from turnout.app.common import CONFIG_S, every, publish
+from turnout.control.access.links import Links
 from turnout.control.alerts.watch import Watch
 from turnout.control.api.world import World
 from turnout.control.applied import Watcher
@@ -19,6 +21,7 @@ from turnout.control.inspector.keeper import Keeper
 from turnout.control.replay.worker import ReplayWorker
 from turnout.model.clock import now_ms
 from turnout.model.config import Snapshot
+from turnout.model.errors import ControlUnavailableError
 from turnout.model.facts import Facts
 from turnout.settings import Settings
 
@@ -53,6 +56,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         preview=borrowed.preview,
         send=partial(borrowed.send, settings),
     )
+    _welcome(settings, world)
     keeper = Keeper(settings, world.inspector, lambda: open_log(settings), lambda: watcher.snapshot)
 
     def facts(found: Facts) -> None:
@@ -72,3 +76,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             publish("control", settings, watcher, facts, stop),
         )
     world.close()
+
+
+def _welcome(settings: Settings, world: World) -> None:
+    """While nobody has an account: say where the first one is made. The link is another one at each start."""
+    try:
+        link = Links(world.database).first(now_ms())
+    except ControlUnavailableError as error:
+        log.warning("can't tell whether there are accounts", reason=str(error))
+        return
+    if link is not None:
+        # For whoever has started the server, as its other first lines.
+        sys.stderr.write(f"turnout: make the first account at {settings.control_url}/ui/welcome/{link}\n")
+        sys.stderr.flush()

@@ -24,6 +24,7 @@ from turnout.cli import (
     store,
     token,
     try_,
+    user,
     versions,
 )
 from turnout.cli.output import FAILED, complain, exit_codes, fail, say
@@ -53,6 +54,7 @@ for module in (
     try_,
     spec,
     token,
+    user,
     mcp,
     store,
     demo,

@@ -74,7 +74,7 @@ def create(
 
 def show(data: Data = None, json: Json = False) -> None:
     """List tokens, without their secrets."""
-    with _desk(_existing(data)) as desk:
+    with _desk(existing(data)) as desk:
         known = desk.all()
     if json:
         print_json([_as_json(one) for one in known])
@@ -82,7 +82,8 @@ def show(data: Data = None, json: Json = False) -> None:
     table = Table("token", "name", "role", "sites", "expires", "last used", "state", box=None)
     for one in known:
         state = one.state(now_ms())
-        columns = (one.id, one.name, one.role, " ".join(one.sites), _day(one.expires_ms), _time(one.last_used_ms))
+        used = day_and_time(one.last_used_ms)
+        columns = (one.id, one.name, one.role, " ".join(one.sites), _day(one.expires_ms), used)
         table.add_row(*(cell(column) for column in columns), cell(state, "" if state == "active" else "red"))
     console.print(table)
 
@@ -94,7 +95,7 @@ def revoke(
 ) -> None:
     """End a token now, for good."""
     now = now_ms()
-    with _desk(_existing(data)) as desk:
+    with _desk(existing(data)) as desk:
         done = desk.revoke(token_id, now)
     if not done:
         fail(f"there is no token {token_id!r} to revoke; see `turnout token list`", FAILED)
@@ -104,7 +105,8 @@ def revoke(
         say(f"{token_id} is revoked")
 
 
-def _existing(data: str | None) -> Settings:
+def existing(data: str | None) -> Settings:
+    """Settings of a data directory; ends the command if there is none."""
     found = settings(data)
     if not found.data_dir.exists():
         fail(f"there is no data directory {found.data_dir}: give --data DIR")
@@ -118,17 +120,22 @@ def _desk(found: Settings) -> "AbstractContextManager[Desk]":
 
 
 def _check(sites: list[str], all_sites: bool, role: str | None, scopes: list[str], data_dir: Path) -> None:
-    """End the command if a token like this can't be; warn of sites that are not configured."""
+    """End the command if a token like this can't be."""
     if bool(sites) == all_sites:
         fail("for which site? give --site 29, or --all-sites")
-    for one in sites:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", one):
-            fail(f"--site {one}: is no usable name of a site")
     if (role is None) == (not scopes):
         fail("give either --role viewer, editor or admin, or --scope for each thing it may do")
     for scope in scopes:
         if scope not in SCOPES:
             fail(f"--scope {scope}: known scopes are {', '.join(SCOPES)}")
+    check_sites(sites, data_dir)
+
+
+def check_sites(sites: list[str], data_dir: Path) -> None:
+    """End the command if sites can't have these names; warn of those that are not configured."""
+    for one in sites:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", one):
+            fail(f"--site {one}: is no usable name of a site")
     with contextlib.suppress(ConfigError, OSError, UnicodeDecodeError):
         text = applied.read(data_dir)
         known = configfile.load(text, os.environ).sites if text is not None else frozenset()
@@ -176,5 +183,6 @@ def _day(ms: int | None) -> str:
     return time.strftime("%Y-%m-%d", time.localtime(ms / 1000)) if ms is not None else "never"
 
 
-def _time(ms: int | None) -> str:
+def day_and_time(ms: int | None) -> str:
+    """A time as a table shows it."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000)) if ms is not None else "never"

@@ -46,6 +46,13 @@ class Links:
             connection.execute(insert(links).values(row))
         return text
 
+    def first(self, now_ms: int) -> str | None:
+        """The text of a new link of the first start; None once there is an account."""
+        with self._database.connection() as connection:
+            if _any_account(connection):
+                return None
+        return self.issue(None, now_ms)
+
     def look(self, text: str, now_ms: int) -> Link | None:
         """What a link opens; it stays unused. None: nothing (any more)."""
         with self._database.connection() as connection:
