@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 
 from turnout.deliver.keeper import Keeper
+from turnout.deliver.parting import part
 from turnout.deliver.reader import Reader
 from turnout.deliver.samples import TESTS_PER_MINUTE
 from turnout.destinations.interface import Destination
@@ -26,6 +27,8 @@ from turnout.model.outcome import Code, by_outcome, by_reason
 from turnout.model.sampling import Sampler
 from turnout.receipts.figures import roll_up
 from turnout.receipts.index import Index, merged
+from turnout.receipts.parting import depart, remember
+from turnout.receipts.records import Registered
 from turnout.receipts.retention import retain
 from turnout.receipts.store import Store
 from turnout.receipts.tally import Kind
@@ -63,6 +66,8 @@ class Deliverer:
         self._wanted: dict[str, config.Destination] = {}
         self._starts: dict[str, int] = {}
         """Where new destinations begin, until the receipts know."""
+        self._remembered: dict[str, config.Destination] = {}
+        """What the receipts have of destinations."""
         self._keepers: dict[str, Keeper] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._committed = -1
@@ -165,11 +170,25 @@ class Deliverer:
             group.close()
 
     def _enter(self) -> None:
-        """Write into the receipts where destinations begin. What fails is tried again by `_reconcile`."""
+        """Write into the receipts where destinations begin and end, and what they get. `_reconcile` tries again.
+
+        One that is about to be removed begins again when it is.
+        """
         try:
+            registered = [one for one in self._store.registered() if not one.removed]
+            parting = {one.ref for one in registered if one.until is not None}
+            for one in registered:
+                if one.ref not in self._wanted and one.ref not in parting:
+                    self._remembered.pop(one.ref, None)
+                    depart(self._store, one.ref, self._reader.end())
             for ref, start in list(self._starts.items()):
-                self._store.destination(ref, start)
-                del self._starts[ref]
+                if ref not in parting:
+                    self._store.destination(ref, start)
+                    del self._starts[ref]
+            for ref, settings in self._wanted.items():
+                if ref not in self._starts and self._remembered.get(ref) != settings:
+                    remember(self._store, settings)
+                    self._remembered[ref] = settings
         except ReceiptsUnavailableError as error:
             self._hindered("destinations", error)
 
@@ -179,16 +198,27 @@ class Deliverer:
         for ref, keeper in self._keepers.items():
             if self._wanted.get(ref) != keeper.settings:
                 keeper.stop()
-        for ref in self._store.destinations():
-            if ref not in self._wanted and ref not in self._tasks:
-                await _in_portions(partial(self._store.drop, ref, self._clock()))
+        for one in self._store.registered():
+            if one.until is not None and one.ref not in self._tasks:
+                self._start(one.ref, self._part(one))
         for ref, settings in self._wanted.items():
             if ref not in self._tasks and ref not in self._starts:
                 keeper = self._keepers[ref] = Keeper(
                     settings, self._open, self._reader, self._store, self._clock, self._sampler
                 )
-                task = self._tasks[ref] = asyncio.create_task(keeper.run())
-                task.add_done_callback(lambda _, ref=ref: self._ended(ref))  # type: ignore[misc] # a default argument
+                self._start(ref, keeper.run())
+
+    async def _part(self, one: Registered) -> None:
+        """End what a destination that is gone was still owed."""
+        try:
+            await part(one, self._reader, self._store, self._clock, self._stop)
+        except TurnoutError as error:
+            self._hindered(one.ref, error)
+            await self._sleep(_CARE_S)
+
+    def _start(self, ref: str, work: Coroutine[object, object, None]) -> None:
+        task = self._tasks[ref] = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._ended(ref))
 
     def _ended(self, ref: str) -> None:
         self._tasks.pop(ref, None)

@@ -86,7 +86,7 @@ def _destination(store: Store, one: Registered, end: int) -> DestinationAudit:
         offered=sum(outcomes.values()),
         outcomes=outcomes,
         filtered=by_reason(codes),
-        lag=0 if one.removed else max(0, end - one.cursor),
+        lag=0 if one.removed else max(0, (end if one.until is None else min(end, one.until)) - one.cursor),
         drift=drift,
         findings=findings,
         removed=one.removed,

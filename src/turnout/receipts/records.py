@@ -15,7 +15,8 @@ class Registered(msgspec.Struct, frozen=True):
     """A destination as the receipts know it.
 
     Every event between `since` and `cursor` has an outcome here; what came before has expired, or was
-    processed while there was no such destination.
+    processed while there was no such destination. `until` is where it ends, if it is gone from the configuration and
+    not `removed` yet.
     """
 
     ref: str
@@ -23,6 +24,11 @@ class Registered(msgspec.Struct, frozen=True):
     cursor: int
     since: int
     removed: bool
+    until: int | None = None
+
+    def owes(self, offset: int) -> bool:
+        """Whether it has yet to come to an event."""
+        return self.cursor <= offset and not self.removed and (self.until is None or offset < self.until)
 
 
 class LedgerEntry(msgspec.Struct, frozen=True):

@@ -11,6 +11,8 @@ What must stay true:
 * `delivered` and `collected` are the figures over time, `uncounted` what they don't have: see `tally.py`.
 * What decided about an event's content (a `Requirement`) is kept with the outcome: `requirements` says what has been
   in force from which offset on, `stopped` what was for an event that was decided again later.
+* `owed` has how each destination was configured last, as far as that decides what it is offered, and once it is gone
+  from the configuration, up to which offset it was: see `parting.py`.
 * A ledger row without `due_ms` waits behind an earlier event of the same user (`ordered`); the first one of each
   user always has one. So what is due is a look-up, however many wait.
 """
@@ -84,6 +86,7 @@ CREATE TABLE attempts (seq INTEGER PRIMARY KEY AUTOINCREMENT, total INTEGER NOT 
 ALTER TABLE ledger ADD COLUMN replay_id TEXT NOT NULL DEFAULT '';
 CREATE INDEX ledger_replay ON ledger (replay_id) WHERE replay_id<>''
 """,
+    "owed": "CREATE TABLE owed (destination INTEGER PRIMARY KEY, routing BLOB NOT NULL, until INTEGER)",
     "erased": "CREATE TABLE erased (offset INTEGER PRIMARY KEY)",
 }
 """Came within format 1, each behind the name of a table or index that tells whether it is there.

@@ -23,6 +23,7 @@ from turnout.model.outcome import Code
 from turnout.model.requirement import Requirement
 from turnout.receipts import queue
 from turnout.receipts.erasure import any_erased, blanked, bury_at, erased_between
+from turnout.receipts.parting import is_there
 from turnout.receipts.records import (
     DeadLetter,
     Figures,
@@ -30,7 +31,6 @@ from turnout.receipts.records import (
     Registered,
     Settlement,
     Step,
-    given_up,
     replayed,
 )
 from turnout.receipts.schema import ATTEMPTS, DEAD, LOST, connect
@@ -79,7 +79,7 @@ class Store:
 
         Durable on return: a power cut must not move the beginning.
         """
-        row = next(self._rows("SELECT id, cursor, removed FROM destinations WHERE ref=?", ref), None)
+        row = next(self.rows("SELECT id, cursor, removed FROM destinations WHERE ref=?", ref), None)
         if row is not None and not row[2]:
             return row[0], row[1]
         self.db.execute("PRAGMA synchronous=FULL")
@@ -96,17 +96,23 @@ class Store:
 
     def destinations(self) -> dict[str, tuple[int, int]]:
         """Id and cursor of every present destination, by reference."""
-        rows = self._rows("SELECT ref, id, cursor FROM destinations WHERE NOT removed")
+        rows = self.rows("SELECT ref, id, cursor FROM destinations WHERE NOT removed")
         return {ref: (number, cursor) for ref, number, cursor in rows}
 
     def registered(self) -> list[Registered]:
         """Every destination of which something is kept, removed ones too, by reference."""
-        rows = self._rows("SELECT ref, id, cursor, since, removed FROM destinations ORDER BY ref")
-        return [Registered(ref, number, cursor, since, bool(gone)) for ref, number, cursor, since, gone in rows]
+        rows = self.rows(
+            "SELECT ref, id, cursor, since, removed, until FROM destinations LEFT JOIN owed ON destination=id"
+            " ORDER BY ref"
+        )
+        return [
+            Registered(ref, number, cursor, since, bool(gone), until)
+            for ref, number, cursor, since, gone, until in rows
+        ]
 
     def arrange(self, destination: int, ordered: bool) -> None:
         """Let the ledger keep each user's events in order from now on, or no longer."""
-        row = next(self._rows("SELECT ordered FROM destinations WHERE id=?", destination))
+        row = next(self.rows("SELECT ordered FROM destinations WHERE id=?", destination))
         if bool(row[0]) == ordered:
             return
         with self.transaction():
@@ -120,21 +126,6 @@ class Store:
                 (destination,),
             )
 
-    def drop(self, ref: str, now_ms: int) -> bool:
-        """A destination is gone from the configuration: what is in its ledger ends as error, replayable.
-
-        Does a portion; whether there is more. Dead letters can be replayed when the destination is there again.
-        """
-        row = next(self._rows("SELECT id FROM destinations WHERE ref=? AND NOT removed", ref), None)
-        if row is None:
-            return False
-        if entries := self.entries("ORDER BY seq LIMIT ?", row[0], PORTION):
-            self.settle(row[0], [given_up(entry, "destination_deleted", now_ms) for entry in entries])
-            return True
-        with self.transaction():
-            self.db.execute("UPDATE destinations SET removed=1 WHERE id=?", (row[0],))
-        return False
-
     def enforce(self, destination: int, cursor: int, requirement: Requirement) -> int:
         """Events from `cursor` on are decided with this requirement; gives since which offset they are.
 
@@ -142,7 +133,7 @@ class Store:
         """
         text = msgspec.json.encode(requirement)
         sql = "SELECT since, requirement FROM requirements WHERE destination=? ORDER BY since DESC LIMIT 1"
-        row = next(self._rows(sql, destination), None)
+        row = next(self.rows(sql, destination), None)
         if row is not None and row[1] == text:
             return int(row[0])
         with self.transaction():
@@ -203,24 +194,24 @@ class Store:
 
     def ledger_size(self, destination: int) -> int:
         """How many entries there are, counted from the rows."""
-        size: int = next(self._rows("SELECT count(*) FROM ledger WHERE destination=?", destination))[0]
+        size: int = next(self.rows("SELECT count(*) FROM ledger WHERE destination=?", destination))[0]
         return size
 
     def pending(self, destination: int) -> int:
         """How many entries there are, by the counter: the same figure in no time."""
-        row = next(self._rows("SELECT n FROM counters WHERE destination=? AND code=?", destination, Code.PENDING), (0,))
+        row = next(self.rows("SELECT n FROM counters WHERE destination=? AND code=?", destination, Code.PENDING), (0,))
         count: int = row[0]
         return count
 
     def waiting_users(self, destination: int) -> set[str]:
         """Users with an event in the ledger."""
-        rows = self._rows("SELECT DISTINCT user_key FROM ledger WHERE destination=? AND user_key<>''", destination)
+        rows = self.rows("SELECT DISTINCT user_key FROM ledger WHERE destination=? AND user_key<>''", destination)
         return {key for (key,) in rows}
 
     def waits(self, destination: int, user_key: str) -> bool:
         """Whether this user has an event in the ledger."""
         sql = "SELECT 1 FROM ledger WHERE destination=? AND user_key=? LIMIT 1"
-        return next(self._rows(sql, destination, user_key), None) is not None
+        return next(self.rows(sql, destination, user_key), None) is not None
 
     # what is erased
 
@@ -246,19 +237,19 @@ class Store:
 
     def figures(self, destination: int) -> Figures:
         """All counters of a destination."""
-        found = dict(self._rows("SELECT code, n FROM counters WHERE destination=?", destination))
+        found = dict(self.rows("SELECT code, n FROM counters WHERE destination=?", destination))
         attempts, dead = found.pop(ATTEMPTS, 0), found.pop(DEAD, 0)
         return Figures({Code(code): n for code, n in found.items()}, attempts, dead)
 
     def attempts_lost(self) -> int:
         """How many attempts were to be shown, but nobody read them in time."""
-        row = next(self._rows("SELECT n FROM counters WHERE destination=0 AND code=?", LOST), (0,))
+        row = next(self.rows("SELECT n FROM counters WHERE destination=0 AND code=?", LOST), (0,))
         count: int = row[0]
         return count
 
     def dead_size(self, destination: int) -> int:
         """How many dead letters there are, counted from the rows."""
-        size: int = next(self._rows("SELECT count(*) FROM dead WHERE destination=?", destination))[0]
+        size: int = next(self.rows("SELECT count(*) FROM dead WHERE destination=?", destination))[0]
         return size
 
     # dead letters
@@ -273,7 +264,7 @@ class Store:
         died_ms, offset = since_ms, -1
         while True:
             rows = list(
-                self._rows(
+                self.rows(
                     "SELECT offset, event_id, name, payload, user_key, received_ms, code, reason, detail, attempts,"
                     " died_ms, source FROM dead WHERE destination=? AND (died_ms, offset)>(?,?) AND died_ms<=?"
                     " AND (? IS NULL OR reason=?) ORDER BY died_ms, offset LIMIT ?",
@@ -293,8 +284,7 @@ class Store:
         """
         moved: list[DeadLetter] = []
         with self.transaction():
-            sql = "SELECT 1 FROM destinations WHERE id=? AND NOT removed"
-            if self.db.execute(sql, (destination,)).fetchone() is None:
+            if not is_there(self.db, destination):
                 return 0
             for letter in letters:
                 values = (destination, letter.offset, letter.died_ms)
@@ -383,7 +373,7 @@ class Store:
 
     def entries(self, where: str, destination: int, *values: object) -> list[LedgerEntry]:
         """Entries of a destination that meet a condition in SQL."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT offset, event_id, name, payload, user_key, received_ms, attempts, first_ms, due_ms, reason,"
             f" detail, seq, source, replay_id FROM ledger WHERE destination=? {where}",
             *(destination, *values),
@@ -402,7 +392,8 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise self._unavailable(error) from error
 
-    def _rows(self, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
+    def rows(self, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """What a query finds."""
         try:
             return iter(self.db.execute(sql, values).fetchall())
         except sqlite3.DatabaseError as error:

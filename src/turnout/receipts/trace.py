@@ -249,8 +249,7 @@ def _fate_at(db: sqlite3.Connection, one: Registered, offset: int, payload: byte
 def _code_at(db: sqlite3.Connection, one: Registered, offset: int) -> Code | None:
     """What is recorded at an offset: None if nothing is kept; pending as long as the destination has not come to it."""
     if offset >= one.cursor:
-        # One that was removed will never come to it.
-        return None if one.removed else Code.PENDING
+        return Code.PENDING if one.owes(offset) else None
     row = db.execute(
         "SELECT base, codes FROM outcomes WHERE destination=? AND base<=? ORDER BY base DESC LIMIT 1",
         (one.id, offset),

@@ -69,8 +69,9 @@ class House:
             Snapshot(version="1", destinations={one.ref: structs.replace(one, **changes) for one in every})
         )
 
-    def add(self, *ids: str) -> None:
-        records = [Processed(one, "29/shop", "purchase", "valid", self.clock(), 0, b"{}", one[0]) for one in ids]
+    def add(self, *ids: str, name: str = "purchase") -> None:
+        payload = b'{"event_name":"%s"}' % name.encode()
+        records = [Processed(one, "29/shop", name, "valid", self.clock(), 0, payload, one[0]) for one in ids]
         self.log.append(PROCESSED, [encode(record) for record in records])
         self.deliverer.wake()
 
@@ -102,6 +103,54 @@ def test_a_new_destination_gets_what_is_processed_from_then_on(tmp_path: Path) -
             house.add("a2")
             await eventually(lambda: "second" in house.open and house.open["second"].delivered == ["a2"], "the second")
         assert house.open["first"].delivered == ["a1", "a2"]
+
+    play(scenario())
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["at work", "while it was stopped"])
+def test_a_removed_destination_ends_what_it_had_not_come_to_and_nothing_later(tmp_path: Path, stopped: bool) -> None:
+    async def scenario() -> None:
+        house = House(tmp_path)
+        house.configure("orders", event_names=frozenset(("purchase", "view")), filter='event_name = "purchase"')
+        # Nobody reads for it: the events that it never came to are all there is.
+        house.broken.add("orders")
+        house.add("a1", "a2")
+        house.add("b1", name="view")
+        house.add("c1", name="other")
+        if stopped:
+            house.deliverer = house.fresh()
+        house.configure("late")
+        house.add("a3")
+        async with house.running():
+            await eventually(lambda: "29/orders" not in house.store.destinations(), "the destination to be gone")
+        report = next(one for one in audit(house.log, house.store).destinations if one.removed)
+        assert report.outcomes == {"error": 2, "filtered": 2}
+        assert report.filtered == {"condition": 1, "event_name": 1}
+        (found,) = trace(house.log, house.store, "a1")[0].destinations
+        assert (found.outcome, found.reason, found.attempts) == ("error", "destination_deleted", 0)
+        assert [fate.destination for fate in trace(house.log, house.store, "a3")[0].destinations] == ["29/late"]
+        number = next(one.id for one in house.store.registered() if one.ref == "29/orders")
+        assert [one.payload for one in house.store.dead_letters(number)] == [b'{"event_name":"purchase"}'] * 2
+
+    play(scenario())
+
+
+def test_a_destination_that_comes_back_while_it_is_removed_begins_anew(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        house = House(tmp_path)
+        house.configure("orders")
+        house.add("a1", "a2")
+        house.configure()
+        house.add("a3")
+        house.configure("orders")
+        house.add("a4")
+        (waiting,) = trace(house.log, house.store, "a1")[0].destinations
+        assert waiting.outcome == "waiting"
+        assert trace(house.log, house.store, "a3")[0].destinations == [], "it was not there then"
+        async with house.running():
+            await eventually(lambda: "orders" in house.open and house.open["orders"].delivered == ["a4"], "the new one")
+        (one,) = audit(house.log, house.store).destinations
+        assert (one.removed, one.outcomes, one.lag) == (False, {"error": 2, "delivered": 1}, 0)
 
     play(scenario())
 

@@ -13,6 +13,7 @@ from turnout.model.event import PROCESSED
 from turnout.model.outcome import Code
 from turnout.receipts.audit import DestinationAudit, audit
 from turnout.receipts.index import Index
+from turnout.receipts.parting import drop
 from turnout.receipts.store import Store
 
 IDS = [f"e{n}" for n in range(12)]
@@ -103,7 +104,7 @@ def test_events_before_a_destination_came_or_while_it_was_gone_are_not_missed(lo
         store.record(late, step(base, CODES[base : base + 4]))
     assert start == 4
     assert audit(log, store).closes
-    while store.drop("29/late", NOW):
+    while drop(store, "29/late", NOW):
         continue
     log.append(PROCESSED, [b"1", b"2"])
     Index(store).add([(12, ["x", "y"])])

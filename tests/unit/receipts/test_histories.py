@@ -16,6 +16,7 @@ from turnout.model.outcome import OUTCOME_OF, Code
 from turnout.receipts.audit import audit
 from turnout.receipts.figures import roll_up
 from turnout.receipts.index import Index, merged
+from turnout.receipts.parting import drop
 from turnout.receipts.records import LedgerEntry, Settlement, dead_letter
 from turnout.receipts.retention import retain
 from turnout.receipts.store import Store
@@ -121,7 +122,7 @@ class Histories(RuleBasedStateMachine):
     @rule(ref=REF)
     def drop(self, ref: str) -> None:
         if ref in self.store.destinations():
-            while self.store.drop(ref, self.now):
+            while drop(self.store, ref, self.now):
                 continue
             self.codes[ref] |= dict.fromkeys([offset for _, offset in self.waiting[ref]], Code.ERROR)
             self.waiting[ref] = []

@@ -12,6 +12,7 @@ from tests.unit.receipts.making import NOW, REF, due, entry, letter, step
 from turnout.model.errors import ReceiptsUnavailableError
 from turnout.model.outcome import Code
 from turnout.model.requirement import NOTHING, Consent, Requirement
+from turnout.receipts.parting import drop
 from turnout.receipts.records import Settlement, Step, given_up
 from turnout.receipts.retention import retain
 from turnout.receipts.schema import FORMAT
@@ -217,14 +218,14 @@ def test_a_dropped_destination_owes_nothing_and_begins_anew(store: Store, number
     store.arrange(number, True)
     store.record(number, step(0, [PENDING] * 1_100, users="abc"))
     portions = 1
-    while store.drop(REF, NOW):
+    while drop(store, REF, NOW):
         portions += 1
     assert portions == 4
     assert (store.destinations(), store.pending(number)) == ({}, 0)
     assert codes(store, number) == {ERROR: 1_100}
     assert {one.reason for one in store.dead_letters(number)} == {"destination_deleted"}
     assert [(one.ref, one.removed) for one in store.registered()] == [(REF, True)]
-    assert not store.drop(REF, NOW)
+    assert not drop(store, REF, NOW)
     assert store.destination(REF, 2_000) == (number, 2_000)
 
 

@@ -13,6 +13,7 @@ from turnout.log.memory import MemoryLog, MemorySubscription
 from turnout.model.event import ACCEPTED, PROCESSED, Processed, Reason, Received, encode
 from turnout.model.outcome import Code
 from turnout.receipts.index import Index
+from turnout.receipts.parting import drop
 from turnout.receipts.records import Settlement
 from turnout.receipts.store import Store
 from turnout.receipts.trace import Fate, trace
@@ -122,7 +123,7 @@ def test_a_refused_event_is_settled_with_its_reasons(log: MemoryLog, store: Stor
 
 
 def test_a_removed_destination_says_what_it_did_and_waits_for_nothing(log: MemoryLog, store: Store) -> None:
-    while store.drop(REF, NOW):
+    while drop(store, REF, NOW):
         continue
     assert trace(log, store, "DELIVERED")[0].destinations == [Fate(destination=REF, outcome="delivered", attempts=1)]
     (fate,) = trace(log, store, "PENDING")[0].destinations
