@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     segment_bytes: Annotated[Count, _about("Size of one file of the log.")] = 64 << 20
     replay_days: Annotated[Count, _about("Days that events stay in the log, and dead letters with them.")] = 7
     log_bytes: Annotated[Count, _about("Byte budget of each of the log's two streams.")] = 20 << 30
+    dead_letter_bytes: Annotated[Count, _about("Byte budget of dead letters; the oldest go first.")] = 4 << 30
     inspector_days: Annotated[Count, _about("Days that the inspector keeps records of what came in.")] = 7
     inspector_outgoing_hours: Annotated[Count, _about("Hours that the inspector keeps records of what went out.")] = 48
     inspector_bytes: Annotated[Count, _about("Byte budget of the inspector's records.")] = 4 << 30

@@ -61,7 +61,7 @@ _NO_CODES = {
     # lines of the server's log
     "file_not_cut_back", "file_not_packed",
     # indexes of the receipts
-    "dead_reason", "ledger_replay",
+    "dead_reason", "dead_room", "ledger_replay",
 }  # fmt: skip
 """Words of the code that look like codes. Whoever adds a word adds it here, or to the page."""
 

@@ -53,7 +53,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         )
         return mapped.open_destination(destination, context)
 
-    deliverer = Deliverer(stream, store, open_one, now_ms, settings.replay_ms)
+    deliverer = Deliverer(stream, store, open_one, now_ms, settings.replay_ms, settings.dead_letter_bytes)
     tally = Tally()
     shelf = Shelf(settings.stores_path, Secrets(settings.secret_key_path))
     enricher = Enricher(shelf, session, now_ms)

@@ -60,6 +60,9 @@ def _show(found: Status, measured: Rates) -> None:
             figures = (rate, one.ledger, one.dead_letters, one.drift, outcomes)
             table.add_row(cell(ref), cell(one.lag), breaker, *(cell(figure) for figure in figures))
         console.print(table)
+        for ref, one in worker.destinations.items():
+            if one.dead_letters_forgotten:
+                say(f"{ref}: {one.dead_letters_forgotten} dead letters went before their time, for want of room")
     say(f"log {found.log_bytes >> 20} MB, disk free {found.disk_free_bytes >> 30} GB")
     for warning in found.warnings:
         say(f"warning: {warning}", "yellow")

@@ -109,6 +109,11 @@ def _delivering(found: dict[str, DestinationFacts]) -> Iterator[Metric]:
     yield gauge("turnout_destination_lag_events", "Events it has not reached", (one.lag for one in each))
     yield gauge("turnout_ledger_events", "Events waiting for another attempt", (one.ledger for one in each))
     yield gauge("turnout_dead_letters", "Events given up, replayable", (one.dead_letters for one in each))
+    sizes = (one.dead_letter_bytes for one in each)
+    yield gauge("turnout_dead_letter_bytes", "What its dead letters take on disk, about", sizes)
+    forgotten = [([ref], float(one.dead_letters_forgotten)) for ref, one in found.items()]
+    text = "Dead letters that went before their time, for want of room"
+    yield _counter("turnout_dead_letters_forgotten", text, ["destination"], forgotten)
     yield gauge("turnout_drift_events", "Events that the sums miss; always 0", (one.drift for one in each))
     yield gauge("turnout_breaker_state", "0 closed, 1 half open, 2 open", (_BREAKER[one.breaker] for one in each))
     attempts = [([ref], float(one.attempts)) for ref, one in found.items()]

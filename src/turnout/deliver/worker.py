@@ -25,6 +25,7 @@ from turnout.model.event import PROCESSED
 from turnout.model.facts import DestinationFacts
 from turnout.model.outcome import Code, by_outcome, by_reason
 from turnout.model.sampling import Sampler
+from turnout.receipts import dead
 from turnout.receipts.figures import roll_up
 from turnout.receipts.index import Index, merged
 from turnout.receipts.parting import depart, remember
@@ -52,12 +53,16 @@ class Deliverer:
         open_destination: Callable[[config.Destination], Destination],
         clock: Clock,
         keep_ms: int,
+        dead_bytes: int = 4 << 30,
     ) -> None:
-        """`open_destination` may raise; the destination is then in trouble, visibly, and opened again later.
+        """Dead letters are kept for `keep_ms`, as long as all take `dead_bytes` at most.
+
+        `open_destination` may raise; the destination is then in trouble, visibly, and opened again later.
 
         Raises `ReceiptsUnavailableError` if the receipts are not of this log.
         """
         self._log, self._store, self._open, self._clock, self._keep_ms = stream, store, open_destination, clock, keep_ms
+        self._dead_bytes = dead_bytes
         # Whoever wrote here may have been killed in the middle of an fsync: make what we now see durable.
         store.checkpoint()
         self._reader = Reader(stream)
@@ -134,12 +139,15 @@ class Deliverer:
     def _facts(self, ref: str, number: int, lag: int) -> DestinationFacts:
         figures = self._store.figures(number)
         ledger = self._store.ledger_size(number)
+        room = dead.room(self._store, number)
         keeper = self._keepers.get(ref)
         return DestinationFacts(
             lag=lag,
             breaker=keeper.breaker if keeper else "closed",
             ledger=ledger,
             dead_letters=figures.dead,
+            dead_letter_bytes=room.bytes,
+            dead_letters_forgotten=room.forgotten,
             drift=abs(figures.codes.get(Code.PENDING, 0) - ledger),
             attempts=figures.attempts,
             outcomes=by_outcome(figures.codes),
@@ -280,6 +288,7 @@ class Deliverer:
 
     async def _retain(self) -> None:
         await _in_portions(partial(retain, self._store, self._clock() - self._keep_ms))
+        await _in_portions(partial(dead.trim, self._store, self._dead_bytes))
         await _in_portions(partial(roll_up, self._store, self._clock()))
 
     async def _with_care(self, what: str, work: Coroutine[object, object, None]) -> None:

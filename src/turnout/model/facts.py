@@ -10,6 +10,9 @@ class DestinationFacts(msgspec.Struct, kw_only=True):
     breaker: str = "closed"
     ledger: int = 0
     dead_letters: int = 0
+    dead_letter_bytes: int = 0
+    dead_letters_forgotten: int = 0
+    """Those that had to go before their time, for want of room."""
     drift: int = 0
     attempts: int = 0
     outcomes: dict[str, int] = {}

@@ -7,8 +7,8 @@ import msgspec
 from turnout.log.interface import Log
 from turnout.model.event import ACCEPTED, PROCESSED
 from turnout.model.outcome import Code, by_outcome, by_reason
+from turnout.receipts import dead, index
 from turnout.receipts import figures as over_time
-from turnout.receipts import index
 from turnout.receipts.records import Registered
 from turnout.receipts.store import Store
 
@@ -118,4 +118,6 @@ def _counters(store: Store, destination: int, recount: Counter[int], findings: l
         if rows != expected:
             drift += abs(rows - expected)
             findings.append(f"{rows} events are {what}, but there should be {expected}")
+    if (size := dead.recounted(store, destination)) != (counted := dead.room(store, destination).bytes):
+        findings.append(f"dead letters take {size} bytes, but the counter says {counted}")
     return drift

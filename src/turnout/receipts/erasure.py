@@ -18,8 +18,8 @@ from msgspec import structs
 
 from turnout.model.attempt import Attempt, decode_attempt
 from turnout.model.outcome import Code
+from turnout.receipts import dead
 from turnout.receipts.records import LedgerEntry, Settlement, Step
-from turnout.receipts.schema import DEAD
 
 if TYPE_CHECKING:
     from turnout.receipts.store import Store
@@ -52,9 +52,7 @@ def bury_at(store: Store, destination: int, offsets: Collection[int], now_ms: in
     among = json.dumps(list(offsets))
     entries = store.entries(f"AND {_AMONG}", destination, among)
     store.settle_within(destination, [cancelled(entry, now_ms) for entry in entries])
-    dead = store.db.execute(f"DELETE FROM dead WHERE destination=? AND {_AMONG}", (destination, among)).rowcount
-    store.count(destination, {DEAD: -dead})
-    return Buried(len(entries), dead)
+    return Buried(len(entries), dead.remove(store, destination, _AMONG, among))
 
 
 def cancelled(entry: LedgerEntry, now_ms: int) -> Settlement:

@@ -3,9 +3,8 @@
 from collections import Counter
 
 from turnout.model.outcome import Code
-from turnout.receipts import erasure
+from turnout.receipts import dead, erasure
 from turnout.receipts.records import Registered
-from turnout.receipts.schema import DEAD
 from turnout.receipts.store import PORTION, Store
 
 
@@ -49,12 +48,8 @@ def _forget_outcomes(store: Store, one: Registered, older_than_ms: int) -> bool:
 
 
 def _forget_dead(store: Store, destination: int, older_than_ms: int) -> bool:
-    gone = store.db.execute(
-        "DELETE FROM dead WHERE rowid IN (SELECT rowid FROM dead WHERE destination=? AND died_ms<? LIMIT ?)",
-        (destination, older_than_ms, PORTION),
-    ).rowcount
-    store.count(destination, {DEAD: -gone})
-    return gone == PORTION
+    oldest = "rowid IN (SELECT rowid FROM dead WHERE destination=? AND died_ms<? LIMIT ?)"
+    return dead.remove(store, destination, oldest, destination, older_than_ms, PORTION) == PORTION
 
 
 def _forget_each(store: Store, table: str, destination: int, older_than_ms: int) -> bool:

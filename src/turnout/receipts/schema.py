@@ -7,6 +7,7 @@ the byte. Rows older than the replay window are summed up in `expired` and remov
 What must stay true:
 * Figures that are shown twice a second are in `counters`, never counted from rows: a destination that refuses
   everything has millions of dead letters.
+* `dead_room` has what dead letters take, in bytes: see `dead.py`.
 * `attempts` is a queue, `total` the bytes of all up to a row: see `queue.py`.
 * `delivered` and `collected` are the figures over time, `uncounted` what they don't have: see `tally.py`.
 * What decided about an event's content (a `Requirement`) is kept with the outcome: `requirements` says what has been
@@ -82,6 +83,10 @@ INSERT INTO indexed SELECT coalesce(max(next), 0)
 CREATE TABLE attempts (seq INTEGER PRIMARY KEY AUTOINCREMENT, total INTEGER NOT NULL, body BLOB NOT NULL)
 """,
     "dead_reason": "CREATE INDEX dead_reason ON dead (destination, code, reason, died_ms, offset)",
+    "dead_room": """
+CREATE TABLE dead_room (destination INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, forgotten INTEGER NOT NULL);
+INSERT INTO dead_room SELECT destination, sum(length(payload)+300), 0 FROM dead GROUP BY 1
+""",
     "ledger_replay": """
 ALTER TABLE ledger ADD COLUMN replay_id TEXT NOT NULL DEFAULT '';
 CREATE INDEX ledger_replay ON ledger (replay_id) WHERE replay_id<>''

@@ -21,7 +21,7 @@ from turnout.model.clock import now_ms
 from turnout.model.errors import ReceiptsUnavailableError
 from turnout.model.outcome import Code
 from turnout.model.requirement import Requirement
-from turnout.receipts import queue
+from turnout.receipts import dead, queue
 from turnout.receipts.erasure import any_erased, blanked, bury_at, erased_between
 from turnout.receipts.parting import is_there
 from turnout.receipts.records import (
@@ -292,7 +292,7 @@ class Store:
                     moved.append(letter)
                     self._change(destination, letter.offset, letter.code, Code.PENDING)
                     self._insert_ledger(destination, [replayed(letter, now_ms, replay_id)])
-            self.count(destination, {DEAD: -len(moved)})
+            dead.taken(self, destination, [letter.payload for letter in moved])
             self.tally.move(destination, moved_by_replay(moved))
         return len(moved)
 
@@ -363,7 +363,7 @@ class Store:
     def _insert_dead(self, destination: int, letters: Sequence[DeadLetter]) -> None:
         rows = [(destination, *msgspec.structs.astuple(letter)) for letter in letters]
         self.db.executemany("INSERT INTO dead VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
-        self.count(destination, {DEAD: len(rows)})
+        dead.added(self, destination, [letter.payload for letter in letters])
 
     def _show(self, attempts: Sequence[bytes]) -> None:
         if lost := queue.add(self.db, attempts):

@@ -273,6 +273,8 @@ def _fate(db: sqlite3.Connection, one: Registered, offset: int, code: Code) -> F
         sql = "SELECT reason, detail, attempts FROM dead WHERE destination=? AND offset=?"
         if row := db.execute(sql, where).fetchone():
             fate.reason, fate.detail, fate.attempts = row
+        else:
+            fate.detail = "its dead letter is not kept any more"
     return fate
 
 

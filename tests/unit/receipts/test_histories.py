@@ -13,6 +13,7 @@ from tests.unit.receipts.making import NOW, step
 from turnout.log.memory import MemoryLog
 from turnout.model.event import ACCEPTED, PROCESSED
 from turnout.model.outcome import OUTCOME_OF, Code
+from turnout.receipts import dead
 from turnout.receipts.audit import audit
 from turnout.receipts.figures import roll_up
 from turnout.receipts.index import Index, merged
@@ -118,6 +119,14 @@ class Histories(RuleBasedStateMachine):
                 if moved:
                     self.codes[ref] |= dict.fromkeys([letter.offset for letter in letters], Code.PENDING)
                     self.waiting[ref] += [(letter.user_key, letter.offset) for letter in letters]
+
+    @rule(budget=st.integers(0, 2_000))
+    def find_no_room(self, budget: int) -> None:
+        before = sum(dead.room(self.store, one.id).bytes for one in self.store.registered())
+        while dead.trim(self.store, budget):
+            continue
+        after = sum(dead.room(self.store, one.id).bytes for one in self.store.registered())
+        assert after == before if before <= budget else after <= budget
 
     @rule(ref=REF)
     def drop(self, ref: str) -> None:
