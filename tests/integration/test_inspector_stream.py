@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.api import call, token_for
+from tests.support.api import at, call, items, token_for
 from tests.support.server import CONFIG, Server, until
 from turnout.control.access.desk import opened
 from turnout.model.clock import now_ms
@@ -44,6 +44,15 @@ class Listener:
                 self.last = line[4:].strip().decode()
             if line.startswith(b"data: "):
                 found.append(json.loads(line[6:])["attributes"]["event_id"])
+        return found
+
+    def document(self) -> dict[str, object]:
+        """The next message of a live view."""
+        while not (line := self._response.readline()).startswith(b"data: "):
+            assert line, "the stream has ended"
+            if line.startswith(b"id: "):
+                self.last = line[4:].strip().decode()
+        found: dict[str, object] = json.loads(line[6:])
         return found
 
     def ended(self) -> bool:
@@ -92,6 +101,40 @@ def test_a_stream_takes_the_filters_of_the_lists(server: Server) -> None:
     assert out.events(2) == ["f-2", "f-4"]
     one.close()
     out.close()
+
+
+def test_a_live_view_gets_few_messages_however_many_events_come_and_is_told_what_it_missed(server: Server) -> None:
+    token = token_for(server, "viewer", "29")
+    ids = [f"v-{i}" for i in range(2_000)]
+    listener = Listener(server, token, "batch=20&filter[event_name]=view")
+    seen: list[str] = []
+    left_out = 0
+    for start in range(0, len(ids), 100):
+        send(server, *ids[start : start + 100], name="view")
+        if start == 1_000:
+            message = listener.document()
+            shown = [str(at(one, "attributes", "event_id")) for one in items(message["data"])]
+            seen += shown
+            left_out += int(str(at(message, "meta", "left_out")))
+            listener.close()
+            listener = Listener(server, token, "batch=20&filter[event_name]=view", listener.last)
+    while len(seen) + left_out < len(ids):
+        message = listener.document()
+        shown = [str(at(one, "attributes", "event_id")) for one in items(message["data"])]
+        assert 0 < len(shown) <= 20
+        places = [ids.index(one) for one in shown]
+        assert places == list(range(places[0], places[0] + len(places)))
+        seen += shown
+        left_out += int(str(at(message, "meta", "left_out")))
+    assert len(seen) + left_out == len(ids)
+    assert len(set(seen)) == len(seen)
+    assert seen[-1] == ids[-1]
+    outgoing = Listener(server, token, "batch=1&direction=outgoing", "out_0000000000000000")
+    message = outgoing.document()
+    assert len(items(message["data"])) == 1
+    assert at(message, "meta", "left_out") != 0
+    outgoing.close()
+    listener.close()
 
 
 def test_many_come_and_go_and_each_gets_every_event_once(server: Server) -> None:

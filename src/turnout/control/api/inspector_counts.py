@@ -75,7 +75,7 @@ class HistogramAttributes(msgspec.Struct, frozen=True, kw_only=True):
 def count_facets(call: Call[FacetsQuery, Nothing]) -> Single[FacetsAttributes]:
     """How many records there are of each event name, status, reason, source and destination, for the same filters.
 
-    Exact for all records kept, unless a filter is about what is in an event: then among the newest 20,000 that the
+    Exact for all records kept, unless a filter is about what is in an event: then among the newest 10,000 that the
     index leads to. `facet=property` with a `path` gives the five most frequent values of a property, among the newest
     5,000 records that have it.
     """
@@ -101,7 +101,7 @@ def count_over_time(call: Call[HistogramQuery, Nothing]) -> Single[HistogramAttr
 
     Buckets are as long as is needed for there to be at most `buckets`, of 10 seconds at least, and begin where a clock
     does; the first and the last hold what is within the period. Exact for all records kept, unless a filter is about
-    what is in an event: then the newest 20,000 that the index leads to are counted. `truncated` in `meta` says that
+    what is in an event: then the newest 10,000 that the index leads to are counted. `truncated` in `meta` says that
     there may be more, before `complete_since`. `left_out` are records that were not kept, over the sampling quota.
     """
     query = call.query

@@ -161,9 +161,21 @@ class HistogramQuery(EitherQuery, frozen=True, kw_only=True):
 
 
 class StreamQuery(EitherQuery, frozen=True, kw_only=True):
-    """Records of one direction, and how much of them."""
+    """Records of one direction, how much of them, and whether all or as many as a person can follow."""
 
     fields: Annotated[Fields, _full] = "summary"
+    batch: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=200,
+                description="For a live view: a message every half second at most, with the newest records, at most so "
+                "many, and how many were left out.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Question(NamedTuple):

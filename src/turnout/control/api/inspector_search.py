@@ -16,8 +16,8 @@ from turnout.control.inspector.search import Check
 from turnout.control.inspector.segment import Row, Span
 from turnout.control.inspector.store import Counted, Found, Series
 
-LOOKED_AT = 20_000
-"""So many records are looked at for one answer that depends on what is in them."""
+LOOKED_AT, COUNTED = 20_000, 10_000
+"""So many records are looked at for a page of them, and for a count that depends on what is in them: 100 ms each."""
 _ONLY_ATTEMPTS = ("destination", "http_status", "attempt", "replay")
 
 
@@ -55,7 +55,7 @@ class Records(Generic[R]):
     def counted(self, width_ms: int) -> Counted:
         """How many are sought, by kind and in buckets of a width.
 
-        All of them, if their kind tells; if it takes a look into them, as far as the newest `LOOKED_AT` go.
+        All of them, if their kind tells; if it takes a look into them, as far as the newest `COUNTED` go.
         """
         if (wanted := self.asked.sought.of_kind()) is not None:
             return self.series.counted(self.asked.span, width_ms, wanted)
@@ -64,7 +64,7 @@ class Records(Generic[R]):
             record = self._read(row)
             return None if record is None else Count(self.fields(record), row.at_ms // width_ms * width_ms, 1)
 
-        found = self.series.search(self.asked.sought.match(), self.asked.span, read, LOOKED_AT, examined=LOOKED_AT)
+        found = self.series.search(self.asked.sought.match(), self.asked.span, read, COUNTED, examined=COUNTED)
         last = self.series.get(found.resume) if found.resume is not None else None
         return Counted(found.items, last.at_ms if last is not None else None)
 
