@@ -1,7 +1,8 @@
 """Date tokens → text (`formulas.md` §8): the tokens of Luxon, in English (US)."""
 
 import functools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, timedelta, timezone
 from typing import TypeAlias
 
@@ -60,10 +61,21 @@ _MACROS = {
 }
 
 
+_PARTS = {"M": "month", "d": "day", "H": "hour", "m": "minute", "s": "second"}
+_PLAIN = {
+    "yyyy": ("%04d", "year"),
+    **{letter * width: (f"%0{width}d", part) for letter, part in _PARTS.items() for width in (1, 2)},
+}
+"""Tokens that write a number which moments have: as Python formats it, and its name."""
+
+
 @functools.lru_cache(maxsize=256)
 def formatter(pattern: str) -> Write:
     """A function that writes moments in this format; letters that are no token stand for themselves."""
-    writers = [_writer(token, literal) for token, literal in tokens(pattern)]
+    found = tokens(pattern)
+    if (plain := _plain(found)) is not None:
+        return plain
+    writers = [_writer(token, literal) for token, literal in found]
     return lambda moment: "".join([write(moment) for write in writers])
 
 
@@ -84,6 +96,24 @@ def tokens(pattern: str) -> list[tuple[str, bool]]:
         found.append((pattern[at:end], False))
         at = end
     return found
+
+
+def _plain(found: Sequence[tuple[str, bool]]) -> Write | None:
+    """A format of nothing but the usual numbers is filled in at once; None for others."""
+    template, parts = "", []
+    for token, literal in found:
+        if not literal and token in _PLAIN:
+            written, part = _PLAIN[token]
+            template += written
+            parts.append(part)
+        elif literal or not token[0].isalpha():
+            template += token.replace("%", "%%")
+        else:
+            return None
+    if not parts:
+        return None
+    read = operator.attrgetter(*parts)
+    return lambda moment: template % read(moment)
 
 
 def _writer(token: str, literal: bool) -> Write:

@@ -27,6 +27,8 @@ _MILLISECONDS = re.compile(r"-?\d{1,17}", re.ASCII).fullmatch
 def read(value: object, zone: tzinfo) -> Moment | None:
     """The date that a value writes: ISO 8601 text, or milliseconds as number or digits; None for all else."""
     if type(value) is str:
+        if value.isdecimal():
+            return at(int(value), zone) if _MILLISECONDS(value) else None
         if match := _ISO(value):
             year, month, day, hour, minute, second, fraction, offset = match.groups()
             try:
@@ -63,7 +65,8 @@ def looks_like_seconds(value: object) -> bool:
 def at(milliseconds: int, zone: tzinfo) -> Moment | None:
     """The moment that many milliseconds after 1970, there; None beyond the years 1 to 9999."""
     try:
-        return (_EPOCH + timedelta(milliseconds=milliseconds)).astimezone(zone)
+        moment = _EPOCH + timedelta(milliseconds=milliseconds)
+        return moment if zone is UTC else moment.astimezone(zone)
     except (OverflowError, ValueError):
         return None
 

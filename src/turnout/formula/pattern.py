@@ -6,8 +6,8 @@ back-references) is refused with its position. See `docs/decisions/0005-patterns
 
 import functools
 import re
-from collections.abc import Callable, Iterator
-from typing import Protocol, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeAlias, cast
 
 import re2
 
@@ -26,6 +26,7 @@ _IN_CLASS = re.compile(_ESCAPE + r"|.", re.DOTALL)
 _MATCH_UNITS = 12
 _ENGINE_BYTES = 1 << 20
 """What a pattern may take with its automaton, which grows while it searches."""
+_ANYWHERE = re2._Anchor.UNANCHORED
 _LITERAL = re.compile(r"[^\\^$.|?*+()\[\]{}]+").fullmatch
 _KEPT = set("dDwWbBfnrtv")
 _GROUP = re.compile(r"\$(?:(\$)|(&)|<(\w+)>|([0-9]{1,2}))")
@@ -39,10 +40,9 @@ class PatternError(Exception):
         self.at = at
 
 
-class _Match(Protocol):
-    def start(self) -> int: ...
-    def end(self) -> int: ...
-    def group(self, number: int = 0) -> bytes | None: ...
+_Span: TypeAlias = tuple[int, int]
+_Search: TypeAlias = Callable[[object, bytes, int, int], Sequence[_Span]]
+"""Anchor, text, from, to → where the match and its groups are, (-1, -1) for what does not match."""
 
 
 class _Engine(Protocol):
@@ -50,13 +50,11 @@ class _Engine(Protocol):
     programsize: int
     groupindex: dict[bytes, int]
 
-    def search(self, text: bytes, pos: int = 0) -> _Match | None: ...
-
 
 class Pattern:
     """A compiled pattern. Searching is case-sensitive, unanchored, and linear in the text."""
 
-    __slots__ = ("_engine", "_literal", "groups", "source")
+    __slots__ = ("_literal", "_names", "_search", "_size", "groups", "source")
 
     def __init__(self, source: str) -> None:
         """Raises `PatternError` for what is no pattern, or cannot run in linear time."""
@@ -64,23 +62,28 @@ class Pattern:
             raise PatternError(f"a pattern has {limits.PATTERN_CHARACTERS} characters at most")
         self.source = source
         self._literal = source if _LITERAL(source) else None
-        self._engine = _engine(translated(source))
-        self.groups = self._engine.groups
+        engine = _engine(translated(source))
+        self.groups, self._names, self._size = engine.groups, engine.groupindex, engine.programsize
+        # What the package puts around this search costs three times as much as the search.
+        self._search = cast(_Search, engine._regexp.Match)  # type: ignore[attr-defined]
 
     def test(self, text: str) -> bool:
         """Whether it is found anywhere in the text."""
         if self._literal is not None:
             return self._literal in text
-        return self._engine.search(_bytes(text)) is not None
+        return self._spans(_bytes(text), 0)[0][0] >= 0
 
     def select(self, text: str, group: int = 0) -> str | None:
         """The first match, or that group of it; None if there is none."""
-        found = self._engine.search(_bytes(text)) if 0 <= group <= self.groups else None
-        return _text(found.group(group)) if found else None
+        if not 0 <= group <= self.groups:
+            return None
+        data = _bytes(text)
+        start, end = self._spans(data, 0)[group]
+        return data[start:end].decode("utf-8", "replace") if start >= 0 else None
 
     def cost(self, length: int) -> int:
         """Units of work (`limits.WORK`) that a search through that many characters takes at worst."""
-        return length * self._engine.programsize >> 9
+        return length * self._size >> 9
 
     def replace(self, text: str, replacement: str, longest: int, spend: Callable[[int], None]) -> str | None:
         """Every match replaced; `$1`–`$99`, `$<name>`, `$&` and `$$` as in JavaScript.
@@ -91,27 +94,33 @@ class Pattern:
         parts = self._template(replacement)
         data = _bytes(text)
         made, size, copied = [], 0, 0
-        for match in self._matches(data):
-            spend(_MATCH_UNITS + self.cost(len(data) - match.start()))
-            piece = data[copied : match.start()] + b"".join(
-                one if isinstance(one, bytes) else match.group(one) or b"" for one in parts
+        for spans in self._matches(data):
+            start, end = spans[0]
+            spend(_MATCH_UNITS + self.cost(len(data) - start))
+            piece = data[copied:start] + b"".join(
+                one if isinstance(one, bytes) else data[slice(*spans[one])] if spans[one][0] >= 0 else b""
+                for one in parts
             )
             made.append(piece)
             size += len(piece)
             if size > longest:
                 return None
-            copied = match.end()
+            copied = end
         return b"".join([*made, data[copied:]]).decode() if size + len(data) - copied <= longest else None
 
-    def _matches(self, data: bytes) -> Iterator[_Match]:
+    def _matches(self, data: bytes) -> Iterator[Sequence[_Span]]:
         at = 0
-        while at <= len(data) and (match := self._engine.search(data, at)):
-            yield match
-            at = match.end()
-            if match.start() == at:
+        while at <= len(data) and (spans := self._spans(data, at))[0][0] >= 0:
+            yield spans
+            start, at = spans[0]
+            if start == at:
                 at += 1
                 while at < len(data) and data[at] & 0xC0 == 0x80:  # not into the middle of a character
                     at += 1
+
+    def _spans(self, data: bytes, at: int) -> Sequence[_Span]:
+        """Where the first match from `at` on is, then its groups; negative if there is none."""
+        return self._search(_ANYWHERE, data, at, len(data))
 
     def _template(self, replacement: str) -> list[bytes | int]:
         """A replacement as texts and the numbers of groups. What names no group stands for itself."""
@@ -125,8 +134,8 @@ class Pattern:
                 parts.append(b"$")
             elif whole:
                 parts.append(0)
-            elif name and self._engine.groupindex:
-                parts.append(self._engine.groupindex.get(_bytes(name), b""))
+            elif name and self._names:
+                parts.append(self._names.get(_bytes(name), b""))
             elif digits and 0 < int(digits) <= self.groups:
                 parts.append(int(digits))
             elif digits and 0 < int(digits[0]) <= self.groups:
@@ -229,7 +238,3 @@ def _said(error: Exception) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "replace")
-
-
-def _text(data: bytes | None) -> str | None:
-    return None if data is None else data.decode("utf-8", "replace")
