@@ -42,11 +42,14 @@ class Value(Protocol):
 class Formula:
     """A compiled formula: `text` as written, `tree`, `notes`, and its `value` for any event."""
 
-    __slots__ = ("constant", "notes", "text", "tree", "value")
+    __slots__ = ("_code", "constant", "notes", "text", "tree", "value")
 
     def __init__(self, text: str, tree: Node, code: Code) -> None:
-        self.text, self.tree = text, tree
-        self.value = cast("Value", _source(code).function())
+        self.text, self.tree, self._code = text, tree, code
+        to = Source(HEAD)
+        to.line("event = run.event")
+        to.line(f"return {self.write(to)}")
+        self.value = cast("Value", to.function())
         self.constant = code.constant
         """Whether it is the same for every event."""
         self.notes = tuple(_notes(tree))
@@ -61,22 +64,26 @@ class Formula:
         value = self.value(run, element, index)
         return value is True or (value is not FAILED and truthy(value))
 
+    def write(self, to: Source) -> str:
+        """Write the evaluation into a function that has `run` and `event`; gives the atom of the value, or `FAILED`."""
+        code, result = self._code, to.local()
+        to.line(f"run.left = {limits.WORK}")
+        with to.block("try:"):
+            value = code.write(to)
+            done = f"type({value}) is str and len({value}) <= {_SHORT}"
+            to.line(
+                f"{result} = {value}" + ("" if code.kind in _DONE else f" if {done} else {to.call(_finished, value)}")
+            )
+        with to.block("except Exception as error:"):
+            to.line(f"{result} = {to.call(_failed, 'run', 'error')}")
+        return result
 
-def _source(code: Code) -> Source:
-    """The function that is a formula's value."""
-    to = Source(HEAD)
-    to.line(f"run.left = {limits.WORK}")
-    with to.block("try:"):
-        to.line("event = run.event")
-        value = code.write(to)
-        if code.kind in _DONE:
-            to.line(f"return {value}")
-        else:
-            short = f"type({value}) is str and len({value}) <= {_SHORT}"
-            to.line(f"return {value} if {short} else {to.call(_finished, value)}")
-    with to.block("except Exception as error:"):
-        to.line(f"return {to.call(_failed, 'run', 'error')}")
-    return to
+    def write_condition(self, to: Source) -> str:
+        """As `write`; gives an expression that is true where the formula holds."""
+        value = self.write(to)
+        if self._code.kind is bool:
+            return f"{value} is True"
+        return f"{value} is True or ({value} is not {to.name(FAILED)} and {to.call(truthy, value)})"
 
 
 def _failed(run: Run, error: Exception) -> object:

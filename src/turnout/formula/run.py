@@ -5,6 +5,8 @@ from datetime import UTC, tzinfo
 from types import MappingProxyType
 from typing import Final, NamedTuple, NoReturn
 
+import msgspec
+
 from turnout.formula import limits
 from turnout.formula.errors import LimitError
 
@@ -23,26 +25,20 @@ class Warned(NamedTuple):
     message: str
 
 
-class Run:
+class Run(msgspec.Struct, gc=False):
     """An event under evaluation. One serves all formulas on that event; each begins with a full budget.
 
     Takes the event (a JSON object; never changed), the evaluation time in ms, the workspace's zone, and the headers
     of the request that carried the event, names in lower case. `warnings` collects one entry per code; who wants
-    them per rule empties it between rules.
+    them per rule empties it between rules. `left` is what is left of the budget.
     """
 
-    __slots__ = ("event", "headers", "left", "now_ms", "warnings", "zone")
-
-    def __init__(
-        self,
-        event: Mapping[str, object],
-        now_ms: int,
-        zone: tzinfo = UTC,
-        headers: Mapping[str, str] = _NO_HEADERS,
-    ) -> None:
-        self.event, self.now_ms, self.zone, self.headers = event, now_ms, zone, headers
-        self.warnings: dict[str, Warned] = {}
-        self.left = limits.WORK
+    event: Mapping[str, object]
+    now_ms: int
+    zone: tzinfo = UTC
+    headers: Mapping[str, str] = _NO_HEADERS
+    warnings: dict[str, Warned] = {}
+    left: int = limits.WORK
 
     def warn(self, code: str, message: str) -> None:
         """Note a surprise; the first of its code is kept."""

@@ -6,14 +6,15 @@ row over all elements of an array together. What is written shares nothing with 
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 import msgspec
 
-from turnout.formula import FAILED, Run, compile_formula
+from turnout.formula import FAILED, Formula, Run, compile_formula
 from turnout.formula.errors import LimitError
 from turnout.formula.limits import RESULT_BYTES, WORK
 from turnout.formula.paths import present, split, steps, walk
+from turnout.formula.source import Source
 from turnout.formula.tree import walk as nodes
 from turnout.mapping.places import Place, places
 from turnout.model.change import Change
@@ -21,6 +22,8 @@ from turnout.model.change import Change
 Event: TypeAlias = dict[str, object]
 Apply: TypeAlias = Callable[[Event, Run], None]
 """Changes the event in place. Never raises; surprises leave warnings in the run."""
+WriteRow: TypeAlias = Callable[[Source, str], None]
+"""Writes what a row does to the object with this atom, in a function that has `run`, and what it reads as `event`."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -29,35 +32,72 @@ _NUMBER_BYTES = 8
 
 def compiled(change: Change) -> Apply:
     """What a row does. Raises `FormulaError` for a formula that cannot work."""
+    to = Source("def change(target, run):")
+    to.line("event = run.event")
+    writer(change)(to, "target")
+    return cast("Apply", to.function())
+
+
+def writer(change: Change) -> WriteRow:
+    """How a row is written. Raises `FormulaError` for a formula that cannot work."""
     match change.action:
         case "set":
             return setter(change.property, change.other)
         case "map":
-            return _map(change.property, change.other)
+            return _called(_map(change.property, change.other))
         case "delete":
             return _delete(change.property)
         case "rename":
             return _rename(change.property, change.other)
 
 
-def setter(target: str, text: str, nulls: bool = True) -> Apply:
+def setter(target: str, text: str, nulls: bool = True) -> WriteRow:
     """Sets a property to the value of a formula; without `nulls`, where that is null nothing is set.
 
     What it changes may be another object than the event that the run reads. Raises `FormulaError` as `compiled`.
     """
     formula = compile_formula(text)
+
+    def put(to: Source, holder: str, name: str) -> None:
+        value = formula.write(to)
+        with to.block(f"if {value} is not {to.name(FAILED)}{'' if nulls else f' and {value} is not None'}:"):
+            to.line(f"{holder}[{to.name(name)}] = {value}")
+
+    return _in_objects(target, put, _set_each(target, formula, nulls))
+
+
+_InObject: TypeAlias = Callable[[Source, str, str], None]
+"""Writes what is done to the property of this name of the object with this atom."""
+
+
+def _called(apply: Apply) -> WriteRow:
+    return lambda to, target: to.line(to.call(apply, target, "run"))
+
+
+def _in_objects(path: str, change: _InObject, otherwise: Apply) -> WriteRow:
+    """Where a path leads through nothing but objects, `change` is written; all else is left to a function."""
+    *containers, name = split(path)
+    if not containers:
+        return lambda to, target: change(to, target, name)
+
+    def write(to: Source, target: str) -> None:
+        holder = to.let(target)
+        for container in containers:
+            to.line(f"{holder} = {holder}.get({to.name(container)}) if type({holder}) is dict else None")
+        with to.block(f"if type({holder}) is dict:"):
+            change(to, holder, name)
+        with to.block("else:"):
+            to.line(to.call(otherwise, target, "run"))
+
+    return write
+
+
+def _set_each(target: str, formula: Formula, nulls: bool) -> Apply:
+    """At every place that the path leads to; in an array, with the value for each element."""
     parts = split(target)
     path = steps(parts)
-    if len(parts) == 1:
-
-        def whole(event: Event, run: Run) -> None:
-            value = formula.value(run)
-            if value is not FAILED and (nulls or value is not None):
-                event[target] = value
-
-        return whole
     # Elements that a path leads on into are objects, for which the array's own path does not matter.
-    inside = compile_formula(text, within=parts[0])
+    inside = compile_formula(formula.text, within=parts[0]) if len(parts) > 1 else formula
     turn = 1 + sum(1 for _ in nodes(formula.tree))
 
     def each(event: Event, run: Run) -> None:
@@ -98,41 +138,36 @@ def _map(target: str, source: str) -> Apply:
     return run_map
 
 
-def _delete(target: str) -> Apply:
+def _delete(target: str) -> WriteRow:
     path = steps(split(target))
-    if len(path) == 1:
 
-        def at_the_root(event: Event, run: Run) -> None:
-            event.pop(target, None)
-
-        return at_the_root
-
-    def run_delete(event: Event, run: Run) -> None:
+    def each(event: Event, run: Run) -> None:
         for place in places(event, path):
             place.remove()
 
-    return run_delete
+    return _in_objects(target, lambda to, holder, name: to.line(f"{holder}.pop({to.name(name)}, None)"), each)
 
 
-def _rename(source: str, target: str) -> Apply:
-    parts = split(source)
-    path, target_path, read = steps(parts), steps(split(target)), _reader(target, source)
-    if split(target)[:-1] == parts[:-1]:
-        old, new = parts[-1], split(target)[-1]
-        if len(parts) == 1:
+def _rename(source: str, target: str) -> WriteRow:
+    *containers, old = split(source)
+    if split(target)[:-1] != containers:
+        return _called(_move(source, target))
+    path, new = steps(split(source)), split(target)[-1]
 
-            def at_the_root(event: Event, run: Run) -> None:
-                if old in event:
-                    event[new] = event.pop(old)
+    def each(event: Event, run: Run) -> None:
+        for place in places(event, path):
+            if place.last and isinstance(place.holder, dict) and old in place.holder:
+                place.holder[new] = place.holder.pop(old)
 
-            return at_the_root
+    def write(to: Source, holder: str, name: str) -> None:
+        with to.block(f"if {to.name(name)} in {holder}:"):
+            to.line(f"{holder}[{to.name(new)}] = {holder}.pop({to.name(name)})")
 
-        def in_place(event: Event, run: Run) -> None:
-            for place in places(event, path):
-                if place.last and isinstance(place.holder, dict) and old in place.holder:
-                    place.holder[new] = place.holder.pop(old)
+    return _in_objects(source, write, each)
 
-        return in_place
+
+def _move(source: str, target: str) -> Apply:
+    path, target_path, read = steps(split(source)), steps(split(target)), _reader(target, source)
 
     def move(event: Event, run: Run) -> None:
         found = read(event, run, places(event, target_path))

@@ -3,16 +3,19 @@
 Decoding or copying a whole event for every destination would cost more than all that its mapping does.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias, TypeGuard
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias, TypeGuard, cast
 
 import msgspec
 
 from turnout.formula.paths import split
+from turnout.formula.source import Source
 from turnout.model.change import Change
 
 Branches: TypeAlias = "dict[str, Branches | None]"
 """By the name of a member: what is changed inside of it; None: anything."""
+
+_DIRECT = 4
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -32,11 +35,30 @@ def branches_of(changes: Iterable[Change], paths: Iterable[str]) -> Branches:
     return found
 
 
-def copy_of(event: Mapping[str, object], branches: Branches) -> dict[str, object]:
-    """An event of its own, for changes on these branches alone."""
-    copy = {**event}
-    _copy_members(copy, branches)
-    return copy
+def copier(branches: Branches) -> Callable[[Mapping[str, object]], dict[str, object]]:
+    """A function that gives an event of its own, for changes on these branches alone."""
+    to = Source("def copy(event):")
+    copy = to.let("{**event}")
+    _write_members(to, copy, branches, _DIRECT)
+    to.line(f"return {copy}")
+    return cast("Callable[[Mapping[str, object]], dict[str, object]]", to.function())
+
+
+def _write_members(to: Source, holder: str, branches: Branches, levels: int) -> None:
+    """Objects by lines of their own, so many levels deep; all else by `_copied`."""
+    for name, inside in branches.items():
+        place = f"{holder}[{to.name(name)}]"
+        value = to.let(f"{holder}.get({to.name(name)})")
+        whole = f"{place} = {to.call(_copied, value, to.name(inside))}"
+        if inside and levels:
+            with to.block(f"if type({value}) is dict:"):
+                to.line(f"{value} = {place} = {{**{value}}}")
+                _write_members(to, value, inside, levels - 1)
+            with to.block(f"elif type({value}) is list:"):
+                to.line(whole)
+        else:
+            with to.block(f"if type({value}) is dict or type({value}) is list:"):
+                to.line(whole)
 
 
 def _add(branches: Branches, path: str, whole: bool = False) -> None:
@@ -51,21 +73,20 @@ def _add(branches: Branches, path: str, whole: bool = False) -> None:
         branches = inside
 
 
-def _copy_members(copy: dict[str, object], branches: Branches) -> None:
-    for name, inside in branches.items():
-        value = copy.get(name)
-        if _is_container(value):
-            copy[name] = _decode(_encode(value)) if inside is None else _copied(value, inside)
-
-
-def _copied(value: dict[str, object] | list[object], branches: Branches) -> object:
+def _copied(value: dict[str, object] | list[object], branches: "Branches | None") -> object:
+    if branches is None:
+        return _decode(_encode(value))
     if isinstance(value, dict):
-        return copy_of(value, branches)
+        copy = {**value}
+        for name, inside in branches.items():
+            if _is_container(one := copy.get(name)):
+                copy[name] = _copied(one, inside)
+        return copy
     # A name leads on into each element, a number to one of them.
     copies = [_copied(one, branches) if _is_container(one) else one for one in value]
     for name, inside in branches.items():
         if name.isdecimal() and (number := int(name[:9])) < len(copies) and _is_container(one := copies[number]):
-            copies[number] = _decode(_encode(one)) if inside is None else _copied(one, inside)
+            copies[number] = _copied(one, inside)
     return copies
 
 

@@ -5,19 +5,21 @@ value and leaves a warning in the run; only an event that has no name for the pa
 JSON, is rejected.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import msgspec
 
 from turnout.formula import FAILED, Formula, Run, Template, compile_formula, compile_template
-from turnout.mapping.changes import Apply, Event, compiled, setter
-from turnout.mapping.copies import branches_of, copy_of
+from turnout.formula.source import Source
+from turnout.mapping.changes import Event, setter, writer
+from turnout.mapping.copies import branches_of, copier
 from turnout.model.outcome import Result
 from turnout.model.partner import PartnerMapping
 
 _encode = msgspec.json.Encoder().encode
 _NAME_CHARACTERS = 256
+_UNSUPPORTED = Result("filtered", "unsupported_event", asked=False)
 
 
 class Mapped(NamedTuple):
@@ -37,42 +39,51 @@ class Mapper:
 
     def __init__(self, mapping: PartnerMapping) -> None:
         """Raises `FormulaError` for a formula that cannot work."""
-        self._branches = branches_of(mapping.changes, mapping.custom)
-        self._changes = [compiled(change) for change in mapping.changes]
-        self._names = {ours: compile_template(theirs) for ours, theirs in mapping.events.items()}
-        self._drops = mapping.others == "drop"
-        self._parameters: list[tuple[str, Formula]] | None = None
-        if mapping.parameters is not None:
-            self._parameters = [(name, compile_formula(text)) for name, text in mapping.parameters.items()]
-        self._custom: list[Apply] = [setter(name, text, nulls=False) for name, text in mapping.custom.items()]
-
-    def copy(self, event: Mapping[str, object]) -> Event:
+        self.copy = copier(branches_of(mapping.changes, mapping.custom))
         """An event that `map` may change; it shares with the original what no mapping touches."""
-        return copy_of(event, self._branches)
-
-    def map(self, event: Event, run: Run) -> Mapped | Result:
+        self.map = _mapping(mapping)
         """What the destination gets of an event, or why it gets nothing.
 
-        `event` is what `copy` gave, or nobody else's at all; it is what `run` reads, and is changed in place.
+        Takes what `copy` gave, or what is nobody else's at all, and its run; the event is changed in place.
         """
-        for change in self._changes:
-            change(event, run)
-        ours = event.get("event_name")
-        name = ours if isinstance(ours, str) else ""
-        if (template := self._names.get(name)) is not None:
-            theirs = _name(template, run)
-            if theirs is None:
-                return _rejected(f"the mapping of {name} gives no name for the partner: {template.text}")
-            event["event_name"] = name = theirs
-        elif self._drops:
-            return Result("filtered", "unsupported_event", asked=False)
-        sent = event if self._parameters is None else _picked(self._parameters, run)
-        for add in self._custom:
-            add(sent, run)
-        try:
-            return Mapped(name, event, _encode(sent))
-        except (UnicodeEncodeError, RecursionError) as error:
-            return _rejected(f"what is left cannot be written as JSON: {error}")
+
+
+def _mapping(mapping: PartnerMapping) -> Callable[[Event, Run], Mapped | Result]:
+    names = {ours: compile_template(theirs) for ours, theirs in mapping.events.items()}
+    to = Source("def mapped(event, run):")
+    for change in mapping.changes:
+        writer(change)(to, "event")
+    to.line(f"name = event.get({to.name('event_name')})")
+    with to.block("if type(name) is not str:"):
+        to.line(f"name = {to.name('')}")
+    to.line(f"theirs = {to.name(names)}.get(name)")
+    with to.block("if theirs is not None:"):
+        to.line(f"made = {to.call(_name, 'theirs', 'run')}")
+        with to.block("if made is None:"):
+            to.line(f"return {to.call(_unnamed, 'name', 'theirs')}")
+        to.line(f"event[{to.name('event_name')}] = name = made")
+    if mapping.others == "drop":
+        with to.block("else:"):
+            to.line(f"return {to.name(_UNSUPPORTED)}")
+    to.line("sent = event")
+    if mapping.parameters is not None:
+        parameters = [(name, compile_formula(text)) for name, text in mapping.parameters.items()]
+        to.line(f"sent = {to.call(_picked, to.name(parameters), 'run')}")
+    for name, text in mapping.custom.items():
+        setter(name, text, nulls=False)(to, "sent")
+    to.line(f"return {to.call(_written, 'name', 'event', 'sent')}")
+    return cast("Callable[[Event, Run], Mapped | Result]", to.function())
+
+
+def _written(name: str, event: Event, sent: Event) -> Mapped | Result:
+    try:
+        return Mapped(name, event, _encode(sent))
+    except (UnicodeEncodeError, RecursionError) as error:
+        return _rejected(f"what is left cannot be written as JSON: {error}")
+
+
+def _unnamed(name: str, template: Template) -> Result:
+    return _rejected(f"the mapping of {name} gives no name for the partner: {template.text}")
 
 
 def _name(template: Template, run: Run) -> str | None:
