@@ -8,23 +8,24 @@ and the rule, so an event that is processed twice derives the same event twice.
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 import msgspec
 
-from turnout.formula import Formula, Run, compile_formula
+from turnout.formula import Run, compile_formula
+from turnout.formula.source import Source
 from turnout.mapping import changes
 from turnout.mapping.changes import Event
 from turnout.model.change import Change
 from turnout.model.cleansing import DeriveEvent, FilterEvent, ModifyProperties, RenameEvent, Rule, Timing
 from turnout.model.event import ROUTED, Reason, Received
 from turnout.process.chain import Draft, Step, Tally
+from turnout.process.warned import Told, tell
 
-Operate: TypeAlias = Callable[[Draft, Run], None]
+_Cleanse: TypeAlias = Callable[[Draft, Run], None]
 
 DERIVED = uuid.UUID("f6a1c1a6-4e0c-5d0c-9a37-3c0c8a8c2f1b")
 """The namespace of the ids of derived events."""
-_MOST_WARNINGS = 50
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, object]).decode
@@ -40,26 +41,8 @@ class _Account(NamedTuple):
         """Move the run's warnings to `context.warnings` (`formulas.md` §11), once per code and rule."""
         warned, run.warnings = run.warnings, {}
         self.tally.warnings[self.key] += len(warned)
-        if "formula_warning" not in draft.warnings:
-            draft.warnings += ("formula_warning",)
-        context = _context(draft.event)
-        if context is None:
-            return
-        told = context.get("warnings")
-        if not isinstance(told, list):
-            told = context["warnings"] = []
-        for code, message in warned.values():
-            detail = {"code": code, "message": message, "rule": self.key[1]}
-            known = any(isinstance(one, dict) and _is_told(one.get("detail"), detail) for one in told)
-            if not known and len(told) < _MOST_WARNINGS:
-                told.append({"type": "formula", "step": "cleansing", "path": path, "detail": detail})
-
-
-class _Compiled(NamedTuple):
-    account: _Account
-    condition: Formula | None
-    operate: Operate
-    derives: bool
+        label = self.key[1]
+        tell(draft, "formula_warning", [Told("formula", "cleansing", path, *one, label) for one in warned.values()])
 
 
 def cleansing(rules: Sequence[Rule], timing: Timing, tally: Tally, zones: Mapping[str, tzinfo]) -> Step:
@@ -67,54 +50,73 @@ def cleansing(rules: Sequence[Rule], timing: Timing, tally: Tally, zones: Mappin
 
     Raises `FormulaError` for a formula that cannot work.
     """
-    by_source: dict[str, list[_Compiled]] = {}
+    by_source: dict[str, list[Rule]] = {}
     for rule in rules:
-        one = _compiled(rule, tally)
         # A rule that never applies is seen to do so.
-        tally.hits[one.account.key] += 0
+        tally.hits[rule.site, rule.label] += 0
         for source in rule.sources:
-            by_source.setdefault(source, []).append(one)
+            by_source.setdefault(source, []).append(rule)
+    made: dict[tuple[int, ...], _Cleanse] = {}
+    compiled: dict[str, _Cleanse] = {}
+    for source, mine in by_source.items():
+        key = tuple(map(id, mine))
+        compiled[source] = made[key] = made.get(key) or _compiled(mine, tally)
 
     def cleanse(draft: Draft) -> None:
-        concerned = by_source.get(draft.source)
-        if concerned is None:
-            return
-        run = draft.run
-        if run is None:
-            run = draft.run = Run(draft.event, draft.received_ms, zones.get(draft.source, UTC))
-        for account, condition, operate, derives in concerned:
-            if derives and draft.derived_from:
-                continue
-            if condition is None or condition.holds(run):
-                tally.hits[account.key] += 1
-                operate(draft, run)
-            if run.warnings:
-                account.tell(draft, run, "")
-            if draft.status not in ROUTED:
-                return
+        apply = compiled.get(draft.source)
+        if apply is not None:
+            if draft.run is None:
+                draft.run = Run(draft.event, draft.received_ms, zones.get(draft.source, UTC))
+            apply(draft, draft.run)
 
     if timing == "reception":
         return Step("cleanse", cleanse, for_derived=False)
     return Step("cleanse_after_enrichment", cleanse)
 
 
-def _compiled(rule: Rule, tally: Tally) -> _Compiled:
+def _compiled(rules: Sequence[Rule], tally: Tally) -> _Cleanse:
+    """All these rules as one function (`docs/decisions/0016-formulas-as-source.md`)."""
+    to = Source("def cleanse(draft, run):")
+    to.line("event = draft.event")
+    for rule in rules:
+        if isinstance(rule.operation, DeriveEvent):
+            with to.block("if not draft.derived_from:"):
+                _write(to, rule, tally)
+        else:
+            _write(to, rule, tally)
+    return cast("_Cleanse", to.function())
+
+
+def _write(to: Source, rule: Rule, tally: Tally) -> None:
     account = _Account((rule.site, rule.label), tally)
-    condition = compile_formula(rule.when) if rule.when else None
-    return _Compiled(account, condition, _operation(rule, account), isinstance(rule.operation, DeriveEvent))
+    holds = compile_formula(rule.when).write_condition(to) if rule.when else "True"
+    with to.block(f"if {holds}:"):
+        to.line(f"{to.name(tally.hits)}[{to.name(account.key)}] += 1")
+        match rule.operation:
+            case RenameEvent(name):
+                to.line(to.call(_rename, "event", to.name(name)))
+            case ModifyProperties(rows):
+                _write_rows(to, rows, account)
+            case FilterEvent():
+                to.line(to.call(_filter, "draft", to.name(rule.label)))
+            case DeriveEvent(name, rows):
+                to.line(to.call(_derive(name, rows, account), "draft", "run"))
+    _write_telling(to, account, "")
+    if isinstance(rule.operation, FilterEvent):
+        with to.block(f"if draft.status not in {to.name(ROUTED)}:"):
+            to.line("return")
 
 
-def _operation(rule: Rule, account: _Account) -> Operate:
-    match rule.operation:
-        case RenameEvent(to):
-            return lambda draft, run: _rename(draft.event, to)
-        case ModifyProperties(rows):
-            apply = _rows(rows, account)
-            return lambda draft, run: apply(draft, draft.event, run)
-        case FilterEvent():
-            return lambda draft, run: _filter(draft, rule.label)
-        case DeriveEvent(name, rows):
-            return _derive(name, rows, account)
+def _write_rows(to: Source, rows: Sequence[Change], account: _Account) -> None:
+    """The rows on `event`, which may be another than the draft's own; warnings are the draft's."""
+    for row in rows:
+        changes.writer(row)(to, "event")
+        _write_telling(to, account, row.property)
+
+
+def _write_telling(to: Source, account: _Account, path: str) -> None:
+    with to.block("if run.warnings:"):
+        to.line(f"{to.name(account)}.tell(draft, run, {to.name(path)})")
 
 
 def _rename(event: Event, name: str) -> None:
@@ -131,27 +133,17 @@ def _filter(draft: Draft, label: str) -> None:
     draft.reasons += (Reason("filtered_by_rule", "", label),)
 
 
-def _rows(rows: Sequence[Change], account: _Account) -> Callable[[Draft, Event, Run], None]:
-    """All rows on an event, which may be another than the draft's own; warnings are the draft's."""
-    applied = [(row.property, changes.compiled(row)) for row in rows]
-
-    def apply(draft: Draft, event: Event, run: Run) -> None:
-        for path, change in applied:
-            change(event, run)
-            if run.warnings:
-                account.tell(draft, run, path)
-
-    return apply
-
-
-def _derive(name: str, rows: Sequence[Change], account: _Account) -> Operate:
-    apply = _rows(rows, account)
+def _derive(name: str, rows: Sequence[Change], account: _Account) -> _Cleanse:
+    to = Source("def change(draft, event, run):")
+    _write_rows(to, rows, account)
+    to.line("return None")
+    change = cast("Callable[[Draft, Event, Run], None]", to.function())
     _, label = account.key
 
     def derive(draft: Draft, run: Run) -> None:
         event = _decode(_encode(draft.event))
         event["event_name"] = name
-        apply(draft, event, Run(event, draft.received_ms, run.zone))
+        change(draft, event, Run(event, draft.received_ms, run.zone))
         event_id = str(uuid.uuid5(DERIVED, "\n".join((draft.source, draft.event_id, label))))
         context = _context(event)
         if context is None:
@@ -163,10 +155,6 @@ def _derive(name: str, rows: Sequence[Change], account: _Account) -> Operate:
         draft.derived.append(Received(event_id, draft.source, name, "valid", draft.received_ms, payload))
 
     return derive
-
-
-def _is_told(one: object, detail: dict[str, str]) -> bool:
-    return isinstance(one, dict) and (one.get("code"), one.get("rule")) == (detail["code"], detail["rule"])
 
 
 def _context(event: Event) -> Event | None:

@@ -22,8 +22,8 @@ from turnout.process.enrichment.geo import Geo
 from turnout.process.enrichment.merge import Object, Warned, merge
 from turnout.process.enrichment.pick import Picked, holders, key_of, picked, tree
 from turnout.process.enrichment.shelf import Shelf, StoreUnavailableError
+from turnout.process.warned import Told, tell
 
-_MOST_WARNINGS = 50
 _SUCCESS, _PARTIAL, _FAILED = "success", "partial", "failed"
 
 _encode = msgspec.json.Encoder().encode
@@ -257,18 +257,9 @@ def _base(event: Object, rule: Enrichment, holder: Object, path: str) -> tuple[O
 
 def _tell(draft: Draft, rule: Enrichment, warnings: Sequence[Warned]) -> None:
     """Into `context.warnings` (§6.5), once per code and path."""
-    if not warnings:
-        return
-    if "enrichment_warning" not in draft.warnings:
-        draft.warnings += ("enrichment_warning",)
-    context = _context(draft.event)
-    told = context.get("warnings")
-    if not isinstance(told, list):
-        told = context["warnings"] = []
-    for code, path, message in dict.fromkeys(warnings):
-        if len(told) < _MOST_WARNINGS:
-            detail = {"code": code, "message": message, "rule": rule.label}
-            told.append({"type": "enrichment", "step": "enrich", "path": path, "detail": detail})
+    if warnings:
+        entries = [Told("enrichment", "enrich", path, code, message, rule.label) for code, path, message in warnings]
+        tell(draft, "enrichment_warning", entries)
 
 
 def _overall(statuses: Sequence[str]) -> str:
