@@ -16,7 +16,7 @@ from turnout.control.api.delivery_figures import NO_DATA, Place, places, require
 from turnout.control.api.delivery_health import Granularity
 from turnout.control.api.documents import Listing, Nothing, Relationship, Resource, Single, moment
 from turnout.control.api.inspector_records import request_shown, response_shown
-from turnout.control.api.masking import MASK, masked_event
+from turnout.control.api.masking import MASK, Hidden, hidden_of, masked_event
 from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.periods import DAY_MS, LONGEST_MS, MINUTE_MS, Period, Span, bucket_of, span_of
 from turnout.control.api.problems import not_found
@@ -309,7 +309,7 @@ def _sample(call: AnyCall, place: Place, letter: DeadLetter, personal: bool) -> 
         detail=detail,
         request=request,
         response=response,
-        event=_event(letter.payload, personal),
+        event=_event(letter.payload, None if personal else hidden_of(call.world.snapshot(), call.site)),
         event_id=letter.event_id,
         attempt=letter.attempts,
         hint=hint_for(letter.reason).text,
@@ -330,9 +330,9 @@ def _attempt(inspector: Inspector, place: Place, letter: DeadLetter) -> Attempt 
     return found.items[0] if found.items else None
 
 
-def _event(payload: bytes, personal: bool) -> object:
+def _event(payload: bytes, hidden: Hidden | None) -> object:
     try:
         event = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return masked_event(event, personal) if isinstance(event, dict) else None
+    return masked_event(event, hidden) if isinstance(event, dict) else None

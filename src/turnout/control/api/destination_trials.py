@@ -80,7 +80,7 @@ def preview_event(call: Call[Nothing, New[Given]]) -> Single[PreviewAttributes]:
     destination, event = _tried(call), _event(call, call.body.data.attributes)
     found = call.world.preview(destination, event, call.now_ms)
     request = _request(found)
-    shown = masked_event(found.event, personal=True) if isinstance(found.event, dict) else None
+    shown = masked_event(found.event, None) if isinstance(found.event, dict) else None
     attributes = PreviewAttributes(
         would_send=found.outcome == "send",
         reason=found.reason or None,
@@ -180,7 +180,7 @@ def _body(found: Verdict, event: Processed) -> object:
     if found.outcome != "send":
         return None
     given = found.event if isinstance(found.event, dict) else msgspec.json.decode(event.payload)
-    return masked_event(given, personal=True)
+    return masked_event(given, None)
 
 
 def _request(found: Verdict) -> RequestShown | None:

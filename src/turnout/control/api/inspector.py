@@ -10,7 +10,7 @@ from turnout.control.api.documents import Nothing, Resource, Single, moment, mom
 from turnout.control.api.inspector_query import PII, Question
 from turnout.control.api.inspector_records import Why, incoming_id
 from turnout.control.api.inspector_search import outgoing_records
-from turnout.control.api.masking import MASK, masked_event
+from turnout.control.api.masking import MASK, Hidden, hidden_of, masked_event
 from turnout.control.api.operation import Call, operation
 from turnout.control.api.problems import not_found
 from turnout.control.inspector.search import Sought
@@ -99,6 +99,7 @@ def trace_event(call: Call[TraceQuery, Nothing]) -> Single[TraceAttributes]:
         raise not_found(f"no event with this id is known: never received, or older than {days} days")
     full = call.query.fields == "full"
     personal = full and PII in call.token.scopes
+    hidden = None if personal else hidden_of(call.world.snapshot(), call.site)
     if personal:
         call.record("inspector", "events.view", event_id, personal_data=True)
     numbers = integrations.numbers(call)
@@ -110,7 +111,7 @@ def trace_event(call: Call[TraceQuery, Nothing]) -> Single[TraceAttributes]:
         for place, one in enumerate(traces)
         for fate in one.destinations
     ]
-    hits = [_hit(one, _record_id(call, one), numbers, full, personal) for one in traces]
+    hits = [_hit(one, _record_id(call, one), numbers, full, hidden) for one in traces]
     attributes = TraceAttributes(hits=hits, destinations=outcomes)
     return Single(Resource(type="inspector/trace", id=event_id, attributes=attributes))
 
@@ -134,7 +135,7 @@ def _replays(call: Call[TraceQuery, Nothing], event_id: str) -> dict[str, list[s
     return found
 
 
-def _hit(one: Trace, record_id: str | None, numbers: integrations.Numbers, full: bool, personal: bool) -> Hit:
+def _hit(one: Trace, record_id: str | None, numbers: integrations.Numbers, full: bool, hidden: Hidden | None) -> Hit:
     known = numbers.get(("source", one.source))
     return Hit(
         id=record_id,
@@ -146,19 +147,19 @@ def _hit(one: Trace, record_id: str | None, numbers: integrations.Numbers, full:
         batch_index=one.batch_index if one.batch_index >= 0 else None,
         reasons=[_why(reason) for reason in one.reasons],
         warnings=list(one.warnings),
-        event=_event(one, personal) if full else UNSET,
-        raw=UNSET if not full else None if not one.raw else one.raw if personal else MASK,
+        event=_event(one, hidden) if full else UNSET,
+        raw=UNSET if not full else None if not one.raw else one.raw if hidden is None else MASK,
     )
 
 
-def _event(one: Trace, personal: bool) -> dict[str, object] | str | None:
+def _event(one: Trace, hidden: Hidden | None) -> dict[str, object] | str | None:
     """The payload as its reader may see it. Without a known shape, nothing in it can be masked but all of it."""
     if not one.payload:
         return None
     decoded = msgspec.json.decode(one.payload) if isinstance(one.payload, msgspec.Raw) else one.payload
     if isinstance(decoded, dict) and one.status != "rejected":
-        return masked_event(decoded, personal)
-    if not personal:
+        return masked_event(decoded, hidden)
+    if hidden is not None:
         return MASK
     return decoded if isinstance(decoded, dict) else str(one.payload)
 

@@ -20,6 +20,7 @@ from turnout.control.api.inspector_records import (
     seq_in,
 )
 from turnout.control.api.inspector_search import R, Records, incoming_records, outgoing_records
+from turnout.control.api.masking import hidden_of
 from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.paging import read_cursor, with_parameters
 from turnout.control.api.problems import not_found
@@ -93,7 +94,8 @@ def looking(call: AnyCall, *, full: bool, personal: bool, subject: str, action: 
     shown = full and PII in call.token.scopes
     if shown or personal:
         call.record("inspector", action, subject, personal_data=True)
-    return Looker(call, full, shown, integrations.numbers(call))
+    hidden = None if shown else hidden_of(call.world.snapshot(), call.site)
+    return Looker(call, full, hidden, integrations.numbers(call))
 
 
 def incoming_resources(call: AnyCall, found: Sequence[Incoming], looker: Looker) -> list[Resource[IncomingAttributes]]:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from turnout.control.api import integrations
-from turnout.control.api.masking import is_masked
+from turnout.control.api.masking import hidden_of
 from turnout.control.api.operation import AnyCall, missing_scope
 from turnout.control.api.paging import Cursored, Size
 from turnout.control.api.periods import Period, ends_of
@@ -206,15 +206,19 @@ def question(call: AnyCall, query: EventFilters, view: str = "normalized", **fix
         raise ApiError(400, faults)
     words = bool(query.q)
     allowed = PII in call.token.scopes
-    personal = any(is_masked(one.path) for one in conditions) or (view != "normalized" and bool(conditions or words))
+    hidden = hidden_of(call.world.snapshot(), call.site)
+    given_ids = (("user.id", query.user_id), ("user.consistent_anonymous_id", query.anonymous_id))
+    ids = tuple(Condition(path, "eq", values) for path, values in given_ids if values)
+    personal = any(hidden.covers(one.path) for one in (*conditions, *ids)) or (
+        view != "normalized" and bool(conditions or words)
+    )
     if personal and not allowed:
         raise missing_scope(PII)
     fields = {name: values for name, values in _fields(call, query) if values} | fixed
-    ids = (("user.id", query.user_id), ("user.consistent_anonymous_id", query.anonymous_id))
     sought = Sought(
         fields={"site": (call.site,), **fields},
         prefix=query.event_name_prefix,
-        ids=tuple(Condition(path, "eq", values) for path, values in ids if values),
+        ids=ids,
         conditions=conditions,
         words=query.q,
         indexed=view == "normalized",
@@ -292,7 +296,7 @@ def with_property(call: AnyCall, asked: Question, path: str) -> Question:
         raise ApiError(400, [_wrong("path", f"facet=property needs the path of one, of {_PATH_PARTS} parts at most")])
     if not is_searchable(path):
         raise ApiError(400, [_not_searchable(path, "path")])
-    personal = is_masked(path)
+    personal = hidden_of(call.world.snapshot(), call.site).covers(path)
     if personal and PII not in call.token.scopes:
         raise missing_scope(PII)
     conditions = (*asked.sought.conditions, Condition(path, "exists", ("true",)))

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from turnout.control.access.integrations import Kind
 from turnout.control.api import integrations
 from turnout.control.api.documents import Identifier, Relationship, Resource, moment, moment_or_none
-from turnout.control.api.masking import MASK, masked_address, masked_addresses, masked_event
+from turnout.control.api.masking import MASK, Hidden, masked_address, masked_addresses, masked_event
 from turnout.control.api.operation import AnyCall
 from turnout.control.inspector.incoming import Incoming
 from turnout.control.inspector.outgoing import Outgoing
@@ -112,8 +112,14 @@ class Looker(msgspec.Struct, frozen=True):
 
     call: AnyCall
     full: bool
-    personal: bool
+    hidden: Hidden | None
+    """What is hidden from them; None: they may see personal data."""
     numbers: integrations.Numbers
+
+    @property
+    def personal(self) -> bool:
+        """Whether they see personal data."""
+        return self.hidden is None
 
 
 def incoming_id(seq: int) -> str:
@@ -192,16 +198,16 @@ def _incoming(one: Incoming, deliveries: Mapping[str, int], looker: Looker) -> I
         test_code=one.test_code or None,
         derived_from=one.derived_from or None,
         deliveries=dict(deliveries),
-        normalized=_normalized(one, event, looker.personal) if looker.full else UNSET,
+        normalized=_normalized(one, event, looker.hidden) if looker.full else UNSET,
         raw=_raw(one, looker.personal) if looker.full else UNSET,
     )
 
 
-def _normalized(one: Incoming, event: Document | None, personal: bool) -> Document | str | None:
+def _normalized(one: Incoming, event: Document | None, hidden: Hidden | None) -> Document | str | None:
     """The event. Of what was refused the shape is not known, so all of it may be personal."""
     if one.status == "rejected":
         return None
-    return masked_event(event, personal) if event is not None else None
+    return masked_event(event, hidden) if event is not None else None
 
 
 def _raw(one: Incoming, personal: bool) -> Document | str | None:
@@ -220,7 +226,7 @@ def _outgoing(one: Outgoing, looker: Looker) -> OutgoingAttributes:
     attempt, event = one.attempt, one.event
     destination = looker.call.world.snapshot().destinations.get(attempt.destination)
     full, personal = looker.full, looker.personal
-    shown = masked_event(event, personal) if event is not None else None
+    shown = masked_event(event, looker.hidden) if event is not None else None
     return OutgoingAttributes(
         event_id=attempt.event_id,
         event_name=attempt.name,

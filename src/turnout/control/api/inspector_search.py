@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from turnout.control.api.inspector_query import PII, EitherQuery, Question, question
-from turnout.control.api.masking import masked_event
+from turnout.control.api.masking import Hidden, hidden_of, masked_event
 from turnout.control.api.operation import AnyCall
 from turnout.control.api.problems import ApiError, Fault, Place
 from turnout.control.inspector import incoming, outgoing
@@ -88,13 +88,13 @@ def either(call: AnyCall, query: EitherQuery) -> Question:
 
 def incoming_records(call: AnyCall, asked: Question, view: str = "normalized") -> Records[Incoming]:
     """What came in. `view` is the document that conditions and words are about."""
-    allowed = PII in call.token.scopes
+    hidden = _hidden(call)
 
     def document(one: Incoming) -> object:
         if view == "raw":
             return one.came_as
         # The shape of what was refused is not known, so any of it may be personal.
-        return _searchable(one.event, allowed) if allowed or one.status != "rejected" else None
+        return _searchable(one.event, hidden) if hidden is None or one.status != "rejected" else None
 
     check = Check(asked.sought, incoming.FIELDS, lambda one: one.event, document)
     return Records(call.world.inspector.incoming, asked, incoming.decode, incoming.fields_of, check)
@@ -102,15 +102,19 @@ def incoming_records(call: AnyCall, asked: Question, view: str = "normalized") -
 
 def outgoing_records(call: AnyCall, asked: Question, view: str = "normalized") -> Records[Outgoing]:
     """What went out."""
-    allowed = PII in call.token.scopes
+    hidden = _hidden(call)
 
     def document(one: Outgoing) -> object:
-        return one.sent if view == "sent" else _searchable(one.event, allowed)
+        return one.sent if view == "sent" else _searchable(one.event, hidden)
 
     check = Check(asked.sought, outgoing.FIELDS, lambda one: one.event, document)
     return Records(call.world.inspector.outgoing, asked, outgoing.decode, outgoing.fields_of, check)
 
 
-def _searchable(event: Event | None, allowed: bool) -> Event | None:
+def _hidden(call: AnyCall) -> Hidden | None:
+    return None if PII in call.token.scopes else hidden_of(call.world.snapshot(), call.site)
+
+
+def _searchable(event: Event | None, hidden: Hidden | None) -> Event | None:
     """What of an event a search may look into: of what is masked, nothing can be guessed."""
-    return event if allowed or event is None else masked_event(event, personal=False)
+    return event if hidden is None or event is None else masked_event(event, hidden)

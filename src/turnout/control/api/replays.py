@@ -18,6 +18,7 @@ from turnout.control.api.documents import (
     moment_or_none,
 )
 from turnout.control.api.inspector_records import seq_in
+from turnout.control.api.masking import hidden_of
 from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.paging import Numbered, When, milliseconds, numbered
 from turnout.control.api.problems import ApiError, Fault, failure, not_found
@@ -264,12 +265,18 @@ def _choice(call: AnyCall, wanted: ReplaySelector, number: int) -> Choice:
         names=frozenset(wanted.event_names),
         sources=frozenset(names.get(source, f"{source}") for source in wanted.sources),
         event_ids=frozenset(wanted.event_ids),
-        accepts=_look(wanted, number),
+        accepts=_look(call, wanted, number),
     )
 
 
-def _look(wanted: ReplaySelector, number: int) -> Callable[[DeadLetter], bool] | None:
-    """The conditions that need more than a comparison. Raises `ApiError` 422."""
+def _look(call: AnyCall, wanted: ReplaySelector, number: int) -> Callable[[DeadLetter], bool] | None:
+    """The conditions that need more than a comparison.
+
+    Raises `ApiError` 422, and 403 for one on personal data without the right to see it: how many match tells of it.
+    """
+    hidden = hidden_of(call.world.snapshot(), call.site)
+    if any(hidden.covers(one.path) for one in wanted.property):
+        call.require("inspector:pii")
     tests = []
     for index, one in enumerate(wanted.property):
         try:
