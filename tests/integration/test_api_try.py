@@ -281,3 +281,36 @@ def test_an_editor_is_told_which_properties_there_are(server: Server, tokens: di
     assert (at(plan, "types"), at(plan, "label"), at(plan, "pii")) == (["string"], "Plan", True)
     everything = properties()
     assert {"colours", "plan", "items.product.id", "user.email"} <= everything.keys()
+
+
+def test_what_the_specification_flags_as_personal_is_for_who_may_see_it_also_by_search(
+    server: Server, tokens: dict[str, str]
+) -> None:
+    event = {**SUB, "plan": "gold", "context": {"event_id": "flagged-1"}}
+    assert server.post(event)[0] == 200
+    viewer, editor = tokens["viewer"], tokens["editor"]
+
+    def get(path: str, token: str) -> Reply:
+        return call(server, "GET", f"/v2/29/inspector/{path}", token)
+
+    def records(query: str, token: str) -> list[dict[str, object]]:
+        return items(get(f"incoming?{query}", token).json["data"])
+
+    until(lambda: records("filter[event_id]=flagged-1", viewer), "the record of the inspector")
+    for token, shown in ((viewer, "***"), (editor, "gold")):
+        (record,) = records("filter[event_id]=flagged-1&fields=full", token)
+        assert at(record, "attributes", "normalized", "plan") == shown
+        traced = get("events/flagged-1?fields=full", token)
+        assert at(traced.json, "data", "attributes", "hits", 0, "event", "plan") == shown
+        found = [at(one, "attributes", "event_id") for one in records("filter[q]=gold", token)]
+        assert ("flagged-1" in found) is (token == editor)
+    for query in ("incoming?filter[property][plan]=gold", "facets?facet=property&path=plan"):
+        reply = get(query, viewer)
+        assert (reply.status, at(reply.json, "errors", 0, "meta", "required")) == (403, "inspector:pii")
+        assert get(query, editor).status == 200
+    narrow = token_for(server, "custom", "29", scopes=("replay:write",))
+    (first, *_) = items(call(server, "GET", "/v2/29/destinations", viewer).json["data"])
+    selector = {"destinations": [first["id"]], "start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}
+    guess = {"data": {"attributes": {**selector, "property": [{"path": "plan", "op": "eq", "values": ["gold"]}]}}}
+    reply = call(server, "POST", "/v2/29/replays?dry_run=true", narrow, guess)
+    assert (reply.status, reply.codes) == (403, ["MISSING_SCOPE"])
