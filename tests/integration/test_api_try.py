@@ -280,6 +280,7 @@ def test_an_editor_is_told_which_properties_there_are(server: Server, tokens: di
     plan = properties("?filter[event_name]=subscribe")["plan"]
     assert (at(plan, "types"), at(plan, "label"), at(plan, "pii")) == (["string"], "Plan", True)
     everything = properties()
+    assert at(everything["user.id"], "types") == ["string"]
     assert {"colours", "plan", "items.product.id", "user.email"} <= everything.keys()
 
 

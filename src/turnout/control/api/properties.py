@@ -15,6 +15,8 @@ from turnout.specification.shape import Members, Shapes
 _RECORDS = 300
 _MOST = 2_000
 _DEEPEST = 16
+_IDS = ("id", "array<id>", "set<id>")
+"""What the standard events call texts that may be sent as numbers."""
 _KINDS: Mapping[type, str] = {str: "string", bool: "boolean", int: "number", float: "number", dict: "object"}
 
 
@@ -58,7 +60,7 @@ def _specified(members: Members, above: str, depth: int = 0) -> Iterator[Known]:
         entry = shape.property
         yield Known(
             path=path,
-            types=set(entry.kinds),
+            types={one.replace("id", "string") if one in _IDS else one for one in entry.kinds},
             specified=True,
             pii=entry.pii,
             label=entry.label,
