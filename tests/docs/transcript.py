@@ -23,7 +23,7 @@ from tests.docs.pages import ROOT, Block, Remark
 from tests.support.server import free_port
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_OURS = r"(?:tok|key|req|act|dl|ers|rpl|out|in|iss|alh)_[0-9a-z_-]*[0-9][0-9a-z_-]*"
+_OURS = r"(?:tok|usr|key|req|act|dl|ers|rpl|out|in|iss|alh)_[0-9a-z_-]*[0-9][0-9a-z_-]*"
 _VARIES = (
     (_UUID, _UUID),
     (rf"\b{_OURS}", _OURS),

@@ -20,10 +20,10 @@ class ActivityAttributes(msgspec.Struct, frozen=True, kw_only=True):
     log_name: Annotated[str, Meta(description="The feature: inspector, replay, tokens…")]
     action: str
     description: str
-    origin: Annotated[str, Meta(description="`api` or `cli`.")]
+    origin: Annotated[str, Meta(description="`api`, `cli`, or `ui`: the pages to log in at.")]
     subject_type: str
     subject_id: str
-    causer_id: Annotated[str | None, Meta(description="Id of the token; None on the command line.")]
+    causer_id: Annotated[str | None, Meta(description="Id of the token or account; None on the command line.")]
     address: Annotated[str | None, Meta(description="Where the request came from.")]
     properties: Mapping[str, object]
     created_at: str
@@ -38,7 +38,7 @@ class ActivityQuery(Cursored, frozen=True, kw_only=True):
     action: Annotated[str, Meta(description="Only this.", examples=["events.view"])] | None = msgspec.field(
         default=None, name="filter[action]"
     )
-    causer_id: Annotated[str, Meta(description="Only what was done with this token.")] | None = msgspec.field(
+    causer_id: Annotated[str, Meta(description="Only what this token or account did.")] | None = msgspec.field(
         default=None, name="filter[causer_id]"
     )
     since: Annotated[When, Meta(description="Only then or later.")] | None = msgspec.field(

@@ -14,9 +14,10 @@ from turnout.control.access.desk import Desk
 from turnout.control.access.scopes import SCOPES, Role
 from turnout.control.access.token import ALL_SITES, Token
 from turnout.control.api.documents import Listing, New, Nothing, Resource, Single, moment, moment_or_none
-from turnout.control.api.operation import AnyCall, Call, missing_scope, operation
+from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.paging import Numbered, When, milliseconds, numbered
 from turnout.control.api.problems import ApiError, Fault, Place, failure, not_found
+from turnout.control.api.rights import check_within, shown_sites
 
 _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -149,12 +150,8 @@ def _found(call: AnyCall) -> Token:
 
 def _within(call: AnyCall, token: Token) -> Token:
     """The token, if its rights are among the asker's. Raises `ApiError` 403."""
-    if not all(_opens(call.token, site) for site in token.sites):
-        raise failure(
-            403, "SITE_ACCESS_FORBIDDEN", "the token is for other sites too: change it with one that has them"
-        )
-    for scope in sorted(token.scopes - call.token.scopes):
-        raise missing_scope(scope)
+    more = "the token is for other sites too: change it with one that has them"
+    check_within(call.token, token.sites, token.scopes, more)
     return token
 
 
@@ -183,15 +180,9 @@ def _changed(call: AnyCall, before: Token, change: TokenChange) -> Token:
         faults.append(_wrong("expires_at", "this is over already"))
     if faults:
         raise ApiError(422, faults)
-    if not all(_opens(call.token, site) for site in after.sites):
-        raise failure(403, "SITE_ACCESS_FORBIDDEN", "a token can't be for a site that the asking one is not for")
-    for scope in sorted(after.scopes - call.token.scopes):
-        raise missing_scope(scope)
+    more = "a token can't be for a site that the asking one is not for"
+    check_within(call.token, after.sites, after.scopes, more)
     return after
-
-
-def _opens(token: Token, site: str) -> bool:
-    return ALL_SITES in token.sites if site == ALL_SITES else token.opens(site)
 
 
 def _expiry_ms(when: When | None) -> int | None:
@@ -210,7 +201,7 @@ def _resource(call: AnyCall, token: Token, text: str | UnsetType = UNSET) -> Res
             name=token.name,
             role=token.role,
             scopes=sorted(token.scopes),
-            sites=[site for site in token.sites if _opens(call.token, site)] or [call.site],
+            sites=shown_sites(call.token, token.sites),
             state=token.state(call.now_ms),
             created_at=moment(token.created_ms),
             expires_at=moment_or_none(token.expires_ms),

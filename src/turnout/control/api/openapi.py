@@ -22,6 +22,7 @@ _PARAMETERS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "version": ("Its number.", {"type": "integer", "minimum": 0, "maximum": LARGEST_ID}),
     "event_id": ("The event's `context.event_id`.", {"type": "string", "minLength": 1}),
     "token_id": ("Id of the token.", {"type": "string", "pattern": _ID, "examples": ["tok_01m87xvaps7vaed2zm"]}),
+    "account_id": ("Id of the account.", {"type": "string", "pattern": _ID, "examples": ["usr_01m87xvaps7vaed2zm"]}),
     "key_id": ("Id of the key.", {"type": "string", "pattern": _ID, "examples": ["key_01m87xvaps7vaed2zm"]}),
     "hit_id": ("Id of the record.", {"type": "string", "pattern": _ID, "examples": ["in_01m87xvaps7vaed2zm"]}),
     "issue_id": ("Id of the issue.", {"type": "string", "pattern": _ID, "examples": ["iss_31_e_502_bad_gateway"]}),

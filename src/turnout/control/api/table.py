@@ -33,6 +33,7 @@ from turnout.control.api import (
     source_keys,
     sources,
     trials,
+    users,
     validation,
 )
 from turnout.control.api.operation import Operation
@@ -145,5 +146,13 @@ OPERATIONS: Sequence[Operation] = (
     api_tokens.change_token,
     api_tokens.revoke_token,
     api_tokens.rotate_token,
+    users.list_users,
+    users.create_user,
+    users.create_user_of_site,
+    users.get_user,
+    users.change_user,
+    users.remove_user,
+    users.remove_user_of_site,
+    users.link_user,
     activity.list_activity,
 )

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
+from turnout.control.access.accounts import Accounts
 from turnout.control.access.activity import Activity
 from turnout.control.access.database import Database
 from turnout.control.access.integrations import Integrations, Kind
@@ -52,6 +53,7 @@ class World:
         self._judge, self._attempt, self._preview, self._send = judge, attempt, preview, send
         self.database = Database.of(settings.data_dir)
         self.tokens = Tokens(self.database)
+        self.accounts = Accounts(self.database)
         self.activity = Activity(self.database)
         self.integrations = Integrations(self.database)
         secrets = Secrets(settings.secret_key_path)
