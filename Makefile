@@ -33,8 +33,7 @@ run: setup ## start the server with a demo site
 
 test: setup check ## the whole test suite
 	@tools/system.sh curl:curl gcc:gcc /usr/include/stdio.h:libc6-dev chromium:chromium nginx:nginx-light caddy:caddy openssl:openssl
-	$(BIN)/pytest --ignore tests/unit
-	$(BIN)/pytest -n auto --dist loadfile tests/unit
+	$(BIN)/pytest -n auto --dist loadfile
 
 check: setup ## formatting, lint, types, import contracts
 	$(BIN)/ruff format --check src tests tools bench fuzz

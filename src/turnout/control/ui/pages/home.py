@@ -16,13 +16,13 @@ def home(visit: Visit) -> Shown:
 
 @page("POST", "/ui/sites")
 def create(visit: Visit) -> Shown:
-    """Make a site, and go on to its first source."""
+    """Make a site, and go on to its sources."""
     site = visit.form.get("site", "").strip()
     try:
         visit.do(create_site, body={"data": {"id": site}})
     except Refused as refused:
         return _sites(visit, refused)
-    return Redirect(f"/ui/{site}/sources/new")
+    return Redirect(f"/ui/{site}/sources")
 
 
 def _sites(visit: Visit, refused: Refused | None = None) -> View:
