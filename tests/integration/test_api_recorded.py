@@ -85,6 +85,12 @@ STEPS = {
     "change_token": Step("tokens.update", resource(name="x")),
     "rotate_token": Step("tokens.rotate"),
     "revoke_token": Step("tokens.revoke"),
+    "create_user": Step("accounts.create", resource(email="ada@example.org", role="viewer"), made="account_id"),
+    "change_user": Step("accounts.update", resource(first_name="Ada")),
+    "link_user": Step("accounts.link"),
+    "remove_user": Step("accounts.delete"),
+    "create_user_of_site": Step("accounts.create", resource(email="bob@example.org", role="viewer"), made="account_id"),
+    "remove_user_of_site": Step("accounts.delete"),
     "create_alert": Step("alerts.create", resource(category="destination/drift"), made="alert"),
     "change_alert": Step("alerts.update", resource(is_enable=False), path={"id": "alert"}),
     "change_named_alert": Step(
@@ -112,6 +118,8 @@ STEPS = {
 }
 UNRECORDED = {"validate_payload", "preview_event", "try_event", "try_formula"}
 """What only computes an answer, though it has a body."""
+OF_ALL_SITES = {"create_site"}
+"""What a token of one site can't do: its record is with the new site."""
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +134,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_every_operation_that_changes_something_has_a_row() -> None:
     changing = {one.name for one in OPERATIONS if one.method != "GET"}
-    assert set(STEPS) | UNRECORDED == changing
+    assert set(STEPS) | UNRECORDED | OF_ALL_SITES == changing
 
 
 def test_every_operation_that_changes_something_is_recorded(server: Server) -> None:
@@ -147,8 +155,14 @@ def test_every_operation_that_changes_something_is_recorded(server: Server) -> N
         assert (name, at(after, "attributes", "action")) == (name, step.action)
 
 
-def newest(server: Server, token: str) -> dict[str, object]:
-    return items(call(server, "GET", "/v2/29/activity-logs?page[size]=1", token).json["data"])[0]
+def test_a_new_site_is_recorded_with_the_site(server: Server) -> None:
+    everywhere = token_for(server, "admin", "*")
+    assert call(server, "POST", "/v2/sites", everywhere, {"data": {"id": "31"}}).status == 201
+    assert at(newest(server, everywhere, "31"), "attributes", "action") == "sites.create"
+
+
+def newest(server: Server, token: str, site: str = "29") -> dict[str, object]:
+    return items(call(server, "GET", f"/v2/{site}/activity-logs?page[size]=1", token).json["data"])[0]
 
 
 def attempt_of(server: Server, token: str, event_id: str) -> str:
