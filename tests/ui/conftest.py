@@ -1,4 +1,4 @@
-"""One browser and one living server for all tests of pages."""
+"""A browser per module, and one living server for all tests of pages."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,8 +18,9 @@ class Living(NamedTuple):
     session: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Not for the session: as long as it is there a loop runs, and other tests could start none.
     with chromium() as started:
         yield started
 
