@@ -196,6 +196,8 @@ def test_a_process_that_does_not_answer_makes_it_not_ready(server: Server, proce
 def test_facts_that_a_killed_server_left_do_not_make_the_next_one_ready(tmp_path: Path) -> None:
     server = Server(tmp_path / "data")
     with server:
+        processes = ("collector", "worker", "control")
+        until(lambda: all(server.pid(name) for name in processes), "the facts of every process")
         server.kill_everything()
         left = factsfile.read(server.data)
         assert set(left) == {"collector", "worker", "control"}
