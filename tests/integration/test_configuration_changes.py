@@ -140,10 +140,14 @@ def test_a_restart_with_the_same_file_keeps_what_was_changed_since(server: Serve
 
 
 def test_a_key_ends_at_its_time_without_any_change(server: Server) -> None:
-    end = datetime.fromtimestamp(time.time() + 3, UTC).isoformat()
-    keys = [{"key": "ending-key", "until": end}]
-    versions_of(server).edit("tok_1", "api", 2, lambda editor: editor.set([*SHOP, "keys"], keys))
+    def ends_in(seconds: int) -> None:
+        end = datetime.fromtimestamp(time.time() + seconds, UTC).isoformat()
+        keys = [{"key": "ending-key", "until": end}]
+        versions_of(server).edit("tok_1", "api", 2, lambda editor: editor.set([*SHOP, "keys"], keys))
+
+    ends_in(3600)
     until(lambda: works(server, "ending-key"), "the key to work")
+    ends_in(3)
     until(lambda: not works(server, "ending-key"), "its end")
     send(server, "ending-key", "e-ended")
     assert fate(server, "e-ended") == "key_revoked"

@@ -46,7 +46,7 @@ class Scene:
 
     def webhook(self, delivery: str = "backoff_s: 0.05", more: str = "") -> str:
         return (
-            f'type: webhook, settings: {{url: "{self.partner.url}"}}, delivery: {{timeout_ms: 500, {delivery}}}{more}'
+            f'type: webhook, settings: {{url: "{self.partner.url}"}}, delivery: {{timeout_ms: 30000, {delivery}}}{more}'
         )
 
 
@@ -154,7 +154,7 @@ def test_dry_mode_off_and_on(scene: Scene) -> None:
 
 def test_a_slow_partner_delays_no_change(scene: Scene) -> None:
     scene.partner.replies = ("never",)
-    scene.apply(slow=scene.webhook().replace("timeout_ms: 500", "timeout_ms: 100000"))
+    scene.apply(slow=scene.webhook().replace("timeout_ms: 30000", "timeout_ms: 100000"))
     scene.send()
     until(lambda: scene.partner.received, "an attempt under way")
     with Town(other := Partner()):

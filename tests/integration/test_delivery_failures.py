@@ -29,6 +29,7 @@ FAILURES: dict[str, tuple[tuple[Reply, ...], str, str, int]] = {
     "not-found": ((answer("404 Not Found"),), "error", "404_not_found", 1),
     "far-too-long": ((answer("429 Slow", "Retry-After: 90000"),), "error", "429_too_many_requests", 1),
 }
+PATIENCE_MS = {"timeout-once": 4_000, "never": 1_500, "drip": 1_500}
 REFUSED = "refused"
 UNTOUCHED = {
     "other-names": "sources: [backend], event_names: [search]",
@@ -68,10 +69,10 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     partners = {name: Partner(*replies) for name, (replies, *_) in FAILURES.items()}
     partners |= {name: Partner() for name in (REFUSED, *UNTOUCHED)}
-    destination = '      {}: {{type: webhook, {}, settings: {{url: "{}"}}, delivery: {}}}'
-    delivery = "{backoff_s: 0.05, max_attempts: 3, timeout_ms: 600}"
+    destination = '      {}: {{type: webhook, {}, settings: {{url: "{}"}},'
+    destination += " delivery: {{backoff_s: 0.05, max_attempts: 3, timeout_ms: {}}}}}"
     lines = [
-        destination.format(name, UNTOUCHED.get(name, "sources: [backend]"), partner.url, delivery)
+        destination.format(name, UNTOUCHED.get(name, "sources: [backend]"), partner.url, PATIENCE_MS.get(name, 30_000))
         for name, partner in partners.items()
     ]
     config = f"""

@@ -19,6 +19,7 @@ class Api(BaseHTTPRequestHandler):
     """Knows Ann; what else is asked for says how it goes wrong."""
 
     asked: ClassVar[list[tuple[str, str, str, bytes]]] = []
+    given_up = threading.Event()
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -26,7 +27,7 @@ class Api(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.asked.append((self.command, self.path, self.headers.get("X-Key", ""), body))
         if who == "slow":
-            threading.Event().wait(1.5)
+            self.given_up.wait(60)
         answer = b"no json" if who == "odd" else json.dumps(ANN).encode()
         self.send_response(503 if who.startswith("down") else 200)
         self.send_header("Content-Length", str(len(answer)))
@@ -54,7 +55,7 @@ def server(api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
     rules = f"""
     enrichments:
       - label: Where
-        api: {{url: "{api}/people?id={{{{user.id}}}}", headers: {{X-Key: k1}}, timeout_ms: 500}}
+        api: {{url: "{api}/people?id={{{{user.id}}}}", headers: {{X-Key: k1}}, timeout_ms: 3000}}
         event_names: [login]
         properties: [{{property: city}}]
       - label: Score
@@ -103,6 +104,7 @@ def test_what_goes_wrong_costs_the_enrichment_alone(server: Server, who: str, co
     event, status, codes = outcome(server, f"w-{who}", who)
     assert "city" not in event
     assert (status, codes) == ("failed", [code])
+    Api.given_up.set()
 
 
 def test_events_that_no_rule_concerns_ask_nobody(server: Server) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from itertools import zip_longest
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -454,7 +455,6 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "TURNOUT_HEAD_SECONDS": "0.5",
         "TURNOUT_BODY_SECONDS": "0.5",
         "TURNOUT_IDLE_SECONDS": "0.5",
-        "TURNOUT_MAX_CONNECTIONS": str(CAP),
     }
     with Server(tmp_path_factory.mktemp("hasty") / "data", **limits) as running:
         yield running
@@ -507,30 +507,28 @@ def test_what_makes_no_progress_is_ended(hasty: Server, row: Slow) -> None:
         assert statuses(found) == row.answers
 
 
-def test_connections_over_the_cap_are_refused_and_come_back_when_others_leave(hasty: Server) -> None:
-    until(lambda: connections(hasty) == 0, "the earlier connections to end")
-    clients = [RawClient(hasty.port) for _ in range(CAP)]
-    try:
+def test_connections_over_the_cap_are_refused_and_come_back_when_others_leave(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", TURNOUT_MAX_CONNECTIONS=str(CAP)) as small:
+        clients = [RawClient(small.port) for _ in range(CAP)]
         for client in clients:
             client.send(GOOD)
             assert client.final() is not None
-        with RawClient(hasty.port) as extra:
+        with RawClient(small.port) as extra:
             (found,) = extra.rest()
             assert (found.status, found.headers["retry-after"]) == (503, "5")
-        more = [RawClient(hasty.port) for _ in range(100)]
+        more = [RawClient(small.port) for _ in range(100)]
         for client in more:
             assert set(statuses(client.rest())) <= {503}
             client.socket.close()
-    finally:
         for client in clients:
             client.socket.close()
 
-    def served() -> bool:
-        with RawClient(hasty.port) as client:
-            client.send(CLOSE)
-            return statuses(client.rest()) == [200]
+        def served() -> bool:
+            with RawClient(small.port) as client:
+                client.send(CLOSE)
+                return statuses(client.rest()) == [200]
 
-    until(served, "room again")
+        until(served, "room again")
 
 
 def test_two_connections_byte_by_byte_get_their_own_answers(server: Server) -> None:

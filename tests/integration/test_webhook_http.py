@@ -105,7 +105,7 @@ def says(*answers: bytes, then_close: bool = False) -> Answer:
 
 @asynccontextmanager
 async def webhook(url: str, allow_private: bool = True, **settings: object) -> AsyncIterator[Destination]:
-    config, problems = validate("webhook", {"url": url, "timeout_ms": 5000, **settings})
+    config, problems = validate("webhook", {"url": url, "timeout_ms": 60_000, **settings})
     assert config is not None, [str(problem) for problem in problems]
     assert isinstance(config, Config)
     async with open_session(allow_private) as session:
