@@ -26,7 +26,7 @@ async def part(one: Registered, reader: Reader, store: Store, clock: Clock, stop
     """Work until it is removed from the receipts; after a `stop`, another call goes on. Raises what `Store` raises."""
     settings = parting.routing(store, one.id)
     if settings is not None and one.until is not None and one.cursor < one.until:
-        guard = Guard(one.ref, settings.requirement, clock)
+        guard = Guard(one.ref, settings.requirement, clock, settings.zone)
         store.enforce(one.id, one.cursor, guard.requirement)
         subscription = reader.subscribe(one.cursor)
         try:

@@ -135,6 +135,24 @@ def test_a_removed_destination_ends_what_it_had_not_come_to_and_nothing_later(tm
     play(scenario())
 
 
+@pytest.mark.parametrize(("zone", "outcome"), [("UTC", "filtered"), ("Asia/Tokyo", "error")])
+def test_a_removed_destination_is_judged_in_the_time_zone_of_its_site(tmp_path: Path, zone: str, outcome: str) -> None:
+    async def scenario() -> None:
+        house = House(tmp_path)
+        # What has no offset is nine hours earlier in Tokyo.
+        earlier = 'DATEDIFF("2026-07-01T09:00", "2026-07-01T09:00:00Z", "hours") = 9'
+        house.configure("orders", filter=earlier, time_zone=zone)
+        house.broken.add("orders")
+        house.add("a1")
+        house.configure()
+        async with house.running():
+            await eventually(lambda: "29/orders" not in house.store.destinations(), "the destination to be gone")
+        (found,) = trace(house.log, house.store, "a1")[0].destinations
+        assert found.outcome == outcome
+
+    play(scenario())
+
+
 def test_a_destination_that_comes_back_while_it_is_removed_begins_anew(tmp_path: Path) -> None:
     async def scenario() -> None:
         house = House(tmp_path)
