@@ -9,7 +9,7 @@ A page never touches the configuration, the log or the receipts: it asks operati
 logged in, and shows what it gets. What a page does not catch of `Refused` the shell shows: a login, or an error.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 from urllib.parse import quote, urlencode
@@ -20,7 +20,7 @@ from turnout.control.access.sessions import COOKIE, CSRF_HEADER
 from turnout.control.api.answer import Api, Request
 from turnout.control.api.me import Me
 from turnout.control.api.operation import Operation
-from turnout.control.api.problems import KINDS, Fault, Problem, failure, problem
+from turnout.control.api.problems import KINDS, Problem, failure, problem
 from turnout.control.ui.words import Words
 from turnout.model.errors import TurnoutError
 
@@ -29,7 +29,7 @@ Query = Mapping[str, str | int | bool | Sequence[str] | None]
 
 
 class Refused(TurnoutError):
-    """An operation said no. `faults` tell what is wrong and where."""
+    """An operation said no. `faults` tell what is wrong."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
@@ -40,40 +40,6 @@ class Refused(TurnoutError):
         """One that no operation gave."""
         code = KINDS[status].codes[0]
         return cls(problem(failure(status, code, detail), "", ""))
-
-    def at(self) -> dict[str, Fault]:
-        """The first fault of each place: a JSON pointer into the body, or the name of a parameter; else ""."""
-        found: dict[str, Fault] = {}
-        for fault in self.faults:
-            place = fault.source
-            found.setdefault("" if isinstance(place, msgspec.UnsetType) else place.pointer or place.parameter, fault)
-        return found
-
-
-class Values(Mapping[str, str]):
-    """Fields of a query or a form: the last value of a name, or all of them in their order."""
-
-    def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
-        self.pairs = tuple(pairs)
-        self._last = dict(self.pairs)
-
-    def __getitem__(self, name: str) -> str:
-        return self._last[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._last)
-
-    def __len__(self) -> int:
-        return len(self._last)
-
-    def all(self, name: str) -> list[str]:
-        """Every value of a name."""
-        return [value for key, value in self.pairs if key == name]
-
-    def replaced(self, **changes: str | None) -> str:
-        """The same fields as a query, `?` included, with some set to another value, or left out with None."""
-        kept = [(name, value) for name, value in self.pairs if name not in changes]
-        return "?" + urlencode([*kept, *((name, value) for name, value in changes.items() if value is not None)])
 
 
 class View:
@@ -92,16 +58,7 @@ class Redirect:
     cookies: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Download:
-    """A file."""
-
-    name: str
-    media_type: str
-    body: bytes
-
-
-Shown = View | Redirect | Download
+Shown = View | Redirect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +67,9 @@ class Visit:
 
     api: Api
     path: Mapping[str, str]
-    query: Values
-    form: Values
+    query: Mapping[str, str]
+    form: Mapping[str, str]
+    """Fields by their names; of several with one name the last."""
     url: str
     session: str
     """The secret of the session, or nothing."""

@@ -19,7 +19,7 @@ from turnout.control.api.answer import Api
 from turnout.control.api.documents import Single
 from turnout.control.api.me import Me, get_me
 from turnout.control.api.shell import routed
-from turnout.control.ui.page import Download, Page, Redirect, Refused, Shown, Values, View, Visit
+from turnout.control.ui.page import Page, Redirect, Refused, Shown, View, Visit
 from turnout.control.ui.words import LANGUAGES, Language, preferred, words
 from turnout.model.clock import now_ms
 
@@ -124,11 +124,11 @@ def _same_origin(http: Http) -> bool:
 
 def _visit(api: Api, http: Http, body: bytes) -> Visit:
     query = http.scope["query_string"].decode("ascii", "replace")
-    form = Values(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS))
+    form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS))
     return Visit(
         api=api,
         path={name: str(value) for name, value in http.path_params.items()},
-        query=Values(parse_qsl(query, keep_blank_values=True, max_num_fields=_FIELDS)),
+        query=dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_FIELDS)),
         form=form,
         url=http.url.path + (f"?{query}" if query else ""),
         session=http.cookies.get(COOKIE, ""),
@@ -152,9 +152,6 @@ def _response(http: Http, visit: Visit, shown: Shown) -> Response[bytes]:
         told = {NOTICE: quote(shown.notice)} if shown.notice else {}
         cookies = [_cookie(http, name, value) for name, value in {**shown.cookies, **told}.items()]
         return Response(b"", status_code=303, headers={**_HARMLESS, "Location": shown.to}, cookies=cookies)
-    if isinstance(shown, Download):
-        headers = {**_HARMLESS, "Content-Disposition": f'attachment; filename="{shown.name}"'}
-        return Response(shown.body, media_type=shown.media_type, headers=headers)
     from turnout.control.ui import rendering  # noqa: PLC0415  (templates cost memory: not before somebody looks)
 
     notice = http.cookies.get(NOTICE, "")
