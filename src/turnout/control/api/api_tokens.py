@@ -4,22 +4,19 @@ What must stay true: nobody gives more than they have. A token makes, changes, r
 and scopes are among its own, and of other sites it learns nothing.
 """
 
-import re
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from turnout.control.access.desk import Desk
-from turnout.control.access.scopes import SCOPES, Role
-from turnout.control.access.token import ALL_SITES, Token
+from turnout.control.access.scopes import Role
+from turnout.control.access.token import Token
 from turnout.control.api.documents import Listing, New, Nothing, Resource, Single, moment, moment_or_none
 from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.paging import Numbered, When, milliseconds, numbered
-from turnout.control.api.problems import ApiError, Fault, Place, failure, not_found
-from turnout.control.api.rights import check_within, shown_sites
-
-_SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+from turnout.control.api.problems import ApiError, Fault, failure, not_found
+from turnout.control.api.rights import Rights, changed, check_within, shown_sites, wrong
 
 Name = Annotated[str, Meta(max_length=200, description="What it is for, to tell it from others.")]
 Scopes = Annotated[list[str], Meta(description="What it may do, with the role `custom`.", examples=[["audit:read"]])]
@@ -158,26 +155,20 @@ def _within(call: AnyCall, token: Token) -> Token:
 def _changed(call: AnyCall, before: Token, change: TokenChange) -> Token:
     """A token with a change. Raises `ApiError` with everything in the change that can't be."""
     faults: list[Fault] = []
-    role, scopes = change.role, change.scopes
-    if scopes is not UNSET and role not in (UNSET, "custom"):
-        faults.append(_wrong("scopes", "scopes have no effect beside a role: leave one of them out"))
-    for site in () if change.sites is UNSET else change.sites:
-        if site != ALL_SITES and not _SITE.fullmatch(site):
-            faults.append(_wrong("sites", f"{site!r} is no name of a site"))
-    unknown = [] if scopes is UNSET else [one for one in scopes if one not in SCOPES]
-    faults += [_wrong("scopes", f"{one!r} is no scope; known: {', '.join(SCOPES)}") for one in unknown]
+    now = Rights(before.role, before.own_scopes, before.sites)
+    then = changed(now, change.role, change.scopes, change.sites, faults)
+    if then.role == "custom" and not then.own_scopes:
+        faults.append(wrong("scopes", "give a role, or the scopes that it is to have", "MISSING_REQUIRED_PROPERTY"))
     after = msgspec.structs.replace(
         before,
         name=before.name if change.name is UNSET else change.name,
-        role=("custom" if scopes is not UNSET else before.role) if role is UNSET else role,
-        own_scopes=tuple(sorted(set(scopes))) if scopes is not UNSET else before.own_scopes if role is UNSET else (),
-        sites=before.sites if change.sites is UNSET else tuple(dict.fromkeys(change.sites)),
+        role=then.role,
+        own_scopes=then.own_scopes,
+        sites=then.sites,
         expires_ms=before.expires_ms if change.expires_at is UNSET else _expiry_ms(change.expires_at),
     )
-    if after.role == "custom" and not after.own_scopes:
-        faults.append(_wrong("scopes", "give a role, or the scopes that it is to have", "MISSING_REQUIRED_PROPERTY"))
     if change.expires_at and after.expires_ms is not None and after.expires_ms <= call.now_ms:
-        faults.append(_wrong("expires_at", "this is over already"))
+        faults.append(wrong("expires_at", "this is over already"))
     if faults:
         raise ApiError(422, faults)
     more = "a token can't be for a site that the asking one is not for"
@@ -187,10 +178,6 @@ def _changed(call: AnyCall, before: Token, change: TokenChange) -> Token:
 
 def _expiry_ms(when: When | None) -> int | None:
     return None if when is None else milliseconds(when)
-
-
-def _wrong(name: str, detail: str, code: str = "INVALID_PROPERTY_FORMAT") -> Fault:
-    return Fault(code, detail, Place(pointer=f"/data/attributes/{name}"))
 
 
 def _resource(call: AnyCall, token: Token, text: str | UnsetType = UNSET) -> Resource[TokenAttributes]:

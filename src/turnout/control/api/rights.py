@@ -1,10 +1,52 @@
 """Nobody gives more than they have: what a token may do to tokens and accounts."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
+from msgspec import UNSET, UnsetType
+
+from turnout.control.access.scopes import SCOPES, Role
 from turnout.control.access.token import ALL_SITES, Token
 from turnout.control.api.operation import missing_scope
-from turnout.control.api.problems import failure
+from turnout.control.api.problems import Fault, Place, failure
+
+_SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class Rights(NamedTuple):
+    """What a token or an account may do, and where. `own_scopes` only with the role `custom`."""
+
+    role: Role
+    own_scopes: tuple[str, ...]
+    sites: tuple[str, ...]
+
+
+def changed(
+    before: Rights,
+    role: Role | UnsetType,
+    scopes: Sequence[str] | UnsetType,
+    sites: Sequence[str] | UnsetType,
+    faults: list[Fault],
+) -> Rights:
+    """Rights with a change, as a body asks for it; what in it can't be is added to `faults`."""
+    if scopes is not UNSET and role not in (UNSET, "custom"):
+        faults.append(wrong("scopes", "scopes have no effect beside a role: leave one of them out"))
+    for site in () if sites is UNSET else sites:
+        if site != ALL_SITES and not _SITE.fullmatch(site):
+            faults.append(wrong("sites", f"{site!r} is no name of a site"))
+    unknown = [] if scopes is UNSET else [one for one in scopes if one not in SCOPES]
+    faults += [wrong("scopes", f"{one!r} is no scope; known: {', '.join(SCOPES)}") for one in unknown]
+    return Rights(
+        role=("custom" if scopes is not UNSET else before.role) if role is UNSET else role,
+        own_scopes=tuple(sorted(set(scopes))) if scopes is not UNSET else before.own_scopes if role is UNSET else (),
+        sites=before.sites if sites is UNSET else tuple(dict.fromkeys(sites)),
+    )
+
+
+def wrong(name: str, detail: str, code: str = "INVALID_PROPERTY_FORMAT") -> Fault:
+    """A fault at an attribute of the body."""
+    return Fault(code, detail, Place(pointer=f"/data/attributes/{name}"))
 
 
 def has_site(token: Token, site: str) -> bool:

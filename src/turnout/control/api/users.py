@@ -4,7 +4,6 @@ What must stay true: nobody gives more than they have, nor learns of accounts th
 learns a password or gives one: the owner does, at a link that is shown once.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
@@ -14,16 +13,14 @@ from msgspec import UNSET, Meta, UnsetType
 from turnout.control.access.account import LONGEST_EMAIL, LONGEST_NAME, Account, Language, address
 from turnout.control.access.account_desk import AccountDesk
 from turnout.control.access.links import KEPT_MS
-from turnout.control.access.scopes import SCOPES, Role
-from turnout.control.access.token import ALL_SITES
+from turnout.control.access.scopes import Role
 from turnout.control.api.documents import Listing, New, Nothing, Resource, Single, moment, moment_or_none
 from turnout.control.api.operation import AnyCall, Call, operation
 from turnout.control.api.paging import Numbered, numbered
-from turnout.control.api.problems import ApiError, Fault, Place, failure, not_found
-from turnout.control.api.rights import check_within, shown_sites
+from turnout.control.api.problems import ApiError, Fault, failure, not_found
+from turnout.control.api.rights import Rights, changed, check_within, shown_sites, wrong
 from turnout.model.errors import EmailTakenError, LastAdministratorError
 
-_SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _MORE = "the account is for a site that you are not for"
 
 Email = Annotated[str, Meta(max_length=LONGEST_EMAIL, description="To log in with.", examples=["ana@example.org"])]
@@ -204,14 +201,14 @@ def _of_other_names(wanted: NewUser) -> Iterator[Fault]:
     """What is wrong with the older names in a body."""
     if wanted.profile is not UNSET:
         if wanted.role is not UNSET:
-            yield _wrong("profile", "is another name of `role`: leave one of them out")
+            yield wrong("profile", "is another name of `role`: leave one of them out")
         elif _role(wanted.profile) is None:
-            yield _wrong("profile", f"{wanted.profile!r} is no role; known: viewer, editor, admin")
+            yield wrong("profile", f"{wanted.profile!r} is no role; known: viewer, editor, admin")
     if wanted.workspaces is not UNSET:
         if wanted.sites is not UNSET:
-            yield _wrong("workspaces", "is another name of `sites`: leave one of them out")
+            yield wrong("workspaces", "is another name of `sites`: leave one of them out")
         elif not wanted.workspaces:
-            yield _wrong("workspaces", "give at least one")
+            yield wrong("workspaces", "give at least one")
 
 
 def _role(profile: str) -> Role | None:
@@ -225,28 +222,22 @@ def _changed(call: AnyCall, before: Account, change: UserChange, found: Sequence
     faults = list(found)
     email = before.email if change.email is UNSET else address(change.email)
     if email is None:
-        faults.append(_wrong("email", f"{change.email!r} is no e-mail address"))
-    role, scopes = change.role, change.scopes
-    if scopes is not UNSET and role not in (UNSET, "custom"):
-        faults.append(_wrong("scopes", "scopes have no effect beside a role: leave one of them out"))
-    for site in () if change.sites is UNSET else change.sites:
-        if site != ALL_SITES and not _SITE.fullmatch(site):
-            faults.append(_wrong("sites", f"{site!r} is no name of a site"))
-    unknown = [] if scopes is UNSET else [one for one in scopes if one not in SCOPES]
-    faults += [_wrong("scopes", f"{one!r} is no scope; known: {', '.join(SCOPES)}") for one in unknown]
+        faults.append(wrong("email", f"{change.email!r} is no e-mail address"))
+    now = Rights(before.role, before.own_scopes, before.sites)
+    then = changed(now, change.role, change.scopes, change.sites, faults)
+    if then.role == "custom" and not then.own_scopes and not faults:
+        faults.append(wrong("role", "give a role, or the scopes that it is to have", "MISSING_REQUIRED_PROPERTY"))
     after = msgspec.structs.replace(
         before,
         email=email or "",
         first_name=before.first_name if change.first_name is UNSET else change.first_name.strip(),
         last_name=before.last_name if change.last_name is UNSET else change.last_name.strip(),
         language=before.language if change.language is UNSET else change.language,
-        role=("custom" if scopes is not UNSET else before.role) if role is UNSET else role,
-        own_scopes=tuple(sorted(set(scopes))) if scopes is not UNSET else before.own_scopes if role is UNSET else (),
-        sites=before.sites if change.sites is UNSET else tuple(dict.fromkeys(change.sites)),
+        role=then.role,
+        own_scopes=then.own_scopes,
+        sites=then.sites,
         disabled=before.disabled if change.disabled is UNSET else change.disabled,
     )
-    if after.role == "custom" and not after.own_scopes and not faults:
-        faults.append(_wrong("role", "give a role, or the scopes that it is to have", "MISSING_REQUIRED_PROPERTY"))
     if faults:
         raise ApiError(422, faults)
     check_within(call.token, after.sites, after.scopes, _MORE)
@@ -272,10 +263,6 @@ def _within(call: AnyCall, account: Account) -> Account:
 
 def _conflict(error: EmailTakenError | LastAdministratorError) -> ApiError:
     return failure(409, "ALREADY_EXISTS" if isinstance(error, EmailTakenError) else "CONFLICT", str(error))
-
-
-def _wrong(name: str, detail: str, code: str = "INVALID_PROPERTY_FORMAT") -> Fault:
-    return Fault(code, detail, Place(pointer=f"/data/attributes/{name}"))
 
 
 def _with_link(call: AnyCall, account: Account, text: str) -> Single[UserAttributes]:
