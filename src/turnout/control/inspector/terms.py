@@ -105,7 +105,7 @@ def _divided(event: Mapping[str, object]) -> tuple[list[_Property], list[str], b
     indexed: list[_Property] = []
     others: dict[str, None] = {}
     for path, value in found[:_PROPERTIES]:
-        if not path.startswith(_STANDARD) and path not in custom:
+        if not f"{path}.".startswith(_STANDARD) and path not in custom:
             if len(custom) == CUSTOM_PATHS:
                 others[path] = None
                 continue
